@@ -1,0 +1,3 @@
+module github.com/securelink-chat/securelink
+
+go 1.26
