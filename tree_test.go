@@ -36,6 +36,7 @@ var mayImport = map[string][]string{
 	"bus/bustest":          {"core", "wire"},
 	"gateway":              {"socketio", "wire"},
 	"client":               {"room", "mls", "identity", "seal", "link", "wire"},
+	"client/storagetest":   {"client"},
 	"clientstore/sqlite":   {"client"},
 	"dial":                 {"link"},
 	"line":                 {"client", "link", "wire", "dial"},
