@@ -103,6 +103,11 @@ func (h *clientHandshake) run(ctx context.Context) (*Conn, error) {
 	if err := h.fc.WriteFrames(h.ch); err != nil {
 		return nil, transportError(err)
 	}
+	return h.receive(ctx)
+}
+
+// receive takes the server's answer and finishes.
+func (h *clientHandshake) receive(ctx context.Context) (*Conn, error) {
 	frame, err := h.fc.ReadFrame()
 	if err != nil {
 		return nil, transportError(err)

@@ -1,7 +1,6 @@
 package link
 
 import (
-	"bytes"
 	"encoding/binary"
 	"math/bits"
 	"slices"
@@ -186,7 +185,11 @@ func (p *parts) copy(to []byte) { copy(to, p.take(len(to))) }
 
 // zeros says whether b is all zeros.
 func zeros(b []byte) bool {
-	return len(bytes.TrimLeft(b, "\x00")) == 0
+	var all byte
+	for _, x := range b {
+		all |= x
+	}
+	return all == 0
 }
 
 // smallPrimes are the odd primes whose product fits 64 bits.
