@@ -203,8 +203,14 @@ func (c *Conn) release() {
 	}
 	c.busy = false
 	if c.closed {
-		c.out.wipe()
+		c.endLocked()
 	}
+}
+
+// endLocked forgets the key of a link that is closed; nobody is sending.
+func (c *Conn) endLocked() {
+	c.writeErr = ErrClosed
+	c.out.wipe()
 }
 
 // sendBuffers are where records are made: a Conn holds one only while it sends.
@@ -295,7 +301,7 @@ func (c *Conn) Abort() error {
 	c.writeMu.Lock()
 	c.closed = true
 	if !c.busy {
-		c.out.wipe()
+		c.endLocked()
 	}
 	c.writeMu.Unlock()
 	return c.fc.Close()
