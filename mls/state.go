@@ -1,0 +1,3 @@
+package mls
+
+const stateVersion = 1
