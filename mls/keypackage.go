@@ -255,7 +255,8 @@ func NewKeyPackage(o KeyPackageOptions) (*PrivateKeyPackage, error) {
 }
 
 // ImportKeyPackage joins a KeyPackage with its private keys, and checks that
-// they belong together.
+// they belong together. Without a signer the client can join and read, but
+// every attempt to send is [ErrUsage].
 func ImportKeyPackage(k *KeyPackage, initKey, encryptionKey []byte, signer *SigningKey) (*PrivateKeyPackage, error) {
 	cs, err := lookup(k.suite)
 	if err != nil {
@@ -270,7 +271,7 @@ func ImportKeyPackage(k *KeyPackage, initKey, encryptionKey []byte, signer *Sign
 			return nil, fmt.Errorf("private keys of another key package: %w", ErrUsage)
 		}
 	}
-	if !bytes.Equal(signer.public, k.leaf.signatureKey) {
+	if signer != nil && !cs.sig.samePublic(signer.public, k.leaf.signatureKey) {
 		return nil, fmt.Errorf("signature key of another key package: %w", ErrUsage)
 	}
 	return &PrivateKeyPackage{k, bytesClone(initKey), bytesClone(encryptionKey), signer}, nil
@@ -282,7 +283,7 @@ func (p *PrivateKeyPackage) Marshal() []byte {
 	b = appendVec(b, p.KeyPackage.raw)
 	b = appendVec(b, p.initKey)
 	b = appendVec(b, p.encryptionKey)
-	return appendVec(b, p.signer.private)
+	return appendVec(b, p.signer.bytes())
 }
 
 // ParsePrivateKeyPackage reads what Marshal wrote.
@@ -298,13 +299,25 @@ func ParsePrivateKeyPackage(saved []byte) (*PrivateKeyPackage, error) {
 	if err := r.end("saved key package"); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrState, err)
 	}
-	signer, err := ParseSigningKey(k.suite, private)
+	signer, err := savedSigner(k.suite, private)
 	if err != nil {
-		return nil, fmt.Errorf("saved key package: %w: %w", ErrState, err)
+		return nil, fmt.Errorf("saved key package: %w", err)
 	}
 	p, err := ImportKeyPackage(k, initKey, encryptionKey, signer)
 	if err != nil {
 		return nil, fmt.Errorf("saved key package: %w: %w", ErrState, err)
 	}
 	return p, nil
+}
+
+// savedSigner reads a signature key that may be absent.
+func savedSigner(s Suite, private []byte) (*SigningKey, error) {
+	if len(private) == 0 {
+		return nil, nil
+	}
+	signer, err := ParseSigningKey(s, private)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrState, err)
+	}
+	return signer, nil
 }

@@ -269,6 +269,9 @@ type leafTemplate struct {
 
 // sign makes the leaf of a template.
 func (t *leafTemplate) sign(signer *SigningKey, groupID []byte, index LeafIndex) (*Leaf, error) {
+	if signer == nil {
+		return nil, fmt.Errorf("leaf without a signature key: %w", ErrUsage)
+	}
 	b := appendVec(nil, t.encryptionKey)
 	b = appendVec(b, signer.public)
 	b = t.credential.append(b)

@@ -1,6 +1,7 @@
 package mls
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -15,6 +16,7 @@ type signatureScheme interface {
 	public(private []byte) ([]byte, error)
 	sign(private, message []byte) ([]byte, error)
 	verify(public, message, signature []byte) bool
+	samePublic(a, b []byte) bool
 }
 
 type ed25519Scheme struct{}
@@ -82,7 +84,7 @@ func (s ecdsaScheme) sign(private, message []byte) ([]byte, error) {
 }
 
 func (s ecdsaScheme) verify(public, message, signature []byte) bool {
-	key, err := ecdsa.ParseUncompressedPublicKey(s.curve, public)
+	key, err := ecdsa.ParseUncompressedPublicKey(s.curve, s.uncompressed(public))
 	if err != nil {
 		return false
 	}
@@ -90,6 +92,29 @@ func (s ecdsaScheme) verify(public, message, signature []byte) bool {
 	h.Write(message)
 	return ecdsa.VerifyASN1(key, h.Sum(nil), signature)
 }
+
+// uncompressed brings a point to the form that RFC 9420 demands. Compressed
+// ones are read too, since ts-mls writes its signature keys so.
+func (s ecdsaScheme) uncompressed(public []byte) []byte {
+	if len(public) != 1+(s.curve.Params().BitSize+7)/8 {
+		return public
+	}
+	x, y := elliptic.UnmarshalCompressed(s.curve, public)
+	if x == nil {
+		return public
+	}
+	point, err := (&ecdsa.PublicKey{Curve: s.curve, X: x, Y: y}).Bytes()
+	if err != nil {
+		return public
+	}
+	return point
+}
+
+func (s ecdsaScheme) samePublic(a, b []byte) bool {
+	return bytes.Equal(s.uncompressed(a), s.uncompressed(b))
+}
+
+func (ed25519Scheme) samePublic(a, b []byte) bool { return bytes.Equal(a, b) }
 
 // A SigningKey is a device's signature key pair. It prints as [redacted].
 type SigningKey struct {
@@ -145,6 +170,14 @@ func (k *SigningKey) Public() []byte { return bytesClone(k.public) }
 // Bytes is the private key as [ParseSigningKey] reads it: a secret.
 func (k *SigningKey) Bytes() []byte { return bytesClone(k.private) }
 
+// bytes is the private key, nil of a nil key.
+func (k *SigningKey) bytes() []byte {
+	if k == nil {
+		return nil
+	}
+	return k.private
+}
+
 // String keeps the key out of logs.
 func (k *SigningKey) String() string { return "[redacted]" }
 
@@ -153,6 +186,9 @@ func (k *SigningKey) GoString() string { return "[redacted]" }
 
 // signLabelled is section 5.1.2's SignWithLabel.
 func (k *SigningKey) signLabelled(label string, content []byte) ([]byte, error) {
+	if k == nil {
+		return nil, fmt.Errorf("sign %s without a signature key: %w", label, ErrUsage)
+	}
 	if k.expanded != nil {
 		return ed25519.Sign(k.expanded, labelled(label, content)), nil
 	}
