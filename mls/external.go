@@ -53,7 +53,7 @@ func joinExternal(cfg Config, groupInfo []byte, o ExternalOptions) (*Pending, er
 	// What an outsider knows of the group, enough to make a commit from.
 	g := &Group{cfg: cfg, cs: cs, context: info.context, contextRaw: bytesClone(info.contextRaw), tree: t, keys: privateKeys{},
 		signer: o.Signer, secrets: &epochSecrets{}, interim: cs.interimHash(info.context.confirmed, info.tag),
-		messages: emptySecretTree(cs, 1), unsaved: map[string]bool{}, own: ^LeafIndex(0)}
+		messages: emptySecretTree(cs, 1), own: ^LeafIndex(0)}
 	pub, err := info.externalPub()
 	if err != nil {
 		return nil, err

@@ -38,10 +38,10 @@ type Group struct {
 	messages    *secretTree
 	status      Status
 	proposals   []*storedProposal
-	unsaved     map[string]bool // proposal records to write or delete
-	resumptions []resumption    // of past epochs, oldest first
-	past        []*pastEpoch    // oldest first
-	reInit      *ReInit         // what ended the group
+	saved       int          // how many of the proposals were given out for saving
+	resumptions []resumption // of past epochs, oldest first
+	past        []*pastEpoch // oldest first
+	reInit      *ReInit      // what ended the group
 }
 
 // storedProposal is a proposal that a commit can refer to.
@@ -130,7 +130,6 @@ func create(cfg Config, cs *suite, groupID []byte, extensions extensionList, own
 		cfg: cfg, cs: cs, tree: t, signer: own.signer,
 		context: groupContext{suite: cs.id, groupID: bytesClone(groupID), treeHash: t.rootHash(), confirmed: []byte{}, extensions: extensions},
 		keys:    privateKeys{0: bytesClone(own.encryptionKey)},
-		unsaved: map[string]bool{},
 	}
 	if err := extensions.checkContext(); err != nil {
 		return nil, fmt.Errorf("create: %w", err)
@@ -168,7 +167,7 @@ type next struct {
 func (g *Group) advance(t *transition, a *authenticatedContent, initSecret, commitSecret, pskSecret []byte, keys privateKeys) *next {
 	cs := g.cs
 	n := &Group{
-		cfg: g.cfg, cs: cs, tree: t.tree, own: g.own, keys: keys, signer: g.signer, unsaved: map[string]bool{},
+		cfg: g.cfg, cs: cs, tree: t.tree, own: g.own, keys: keys, signer: g.signer,
 		context: groupContext{suite: cs.id, groupID: g.context.groupID, epoch: g.context.epoch + 1,
 			treeHash: t.tree.rootHash(), confirmed: cs.confirmedHash(g.interim, a), extensions: t.extensions},
 	}
@@ -295,10 +294,6 @@ func (g *Group) Clone() *Group {
 	secrets.each(func(p *[]byte) { *p = bytesClone(*p) })
 	c.secrets = &secrets
 	c.tree = g.tree.clone()
-	c.unsaved = map[string]bool{}
-	for ref := range g.unsaved {
-		c.unsaved[ref] = true
-	}
 	c.proposals = slices.Clone(g.proposals)
 	c.resumptions = slices.Clone(g.resumptions)
 	for i := range c.resumptions {

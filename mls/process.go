@@ -242,7 +242,6 @@ func (g *Group) receiveProposal(a *authenticatedContent) (Proposal, error) {
 func (g *Group) store(p *storedProposal) {
 	if !slices.ContainsFunc(g.proposals, func(other *storedProposal) bool { return bytes.Equal(other.ref, p.ref) }) {
 		g.proposals = append(g.proposals, p)
-		g.unsaved[string(p.ref)] = true
 	}
 }
 
@@ -353,10 +352,13 @@ func (g *Group) stage(a *authenticatedContent) (*Staged, error) {
 		return s, nil
 	}
 	s.next, err = g.enter(t, a, steps)
-	if err != nil && !errors.Is(err, ErrInvalid) && errors.Is(err, ErrPrivate) {
-		return nil, &PrivateError{info, err}
+	if private, ok := errors.AsType[*PrivateError](err); ok {
+		private.Info = info
 	}
-	return s, err
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // mergePath judges a path's public side and puts it into the new tree.
@@ -392,7 +394,7 @@ func (g *Group) enter(t *transition, a *authenticatedContent, steps []pathStep) 
 	if path := a.content.commit.path; path != nil {
 		opened, err := t.tree.openPath(g.own, keys, path, steps, t.added, g.provisional(t))
 		if err != nil {
-			return nil, &PrivateError{nil, err}
+			return nil, &PrivateError{Err: err}
 		}
 		keys.prune(g.tree, t.tree)
 		for x, key := range opened.keys {
@@ -428,5 +430,5 @@ func (g *Group) enter(t *transition, a *authenticatedContent, steps []pathStep) 
 func (g *Group) removedGroup() *Group {
 	return &Group{cfg: g.cfg, cs: g.cs, context: g.context, contextRaw: g.contextRaw, interim: g.interim, tag: g.tag, tree: g.tree,
 		own: g.own, keys: privateKeys{}, signer: g.signer, secrets: &epochSecrets{}, messages: emptySecretTree(g.cs, g.tree.width()),
-		status: Removed, unsaved: map[string]bool{}}
+		status: Removed}
 }

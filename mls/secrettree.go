@@ -105,8 +105,6 @@ func (s *secretTree) wipe() {
 	for _, r := range s.ratchets {
 		r.wipe()
 	}
-	clear(s.nodes)
-	clear(s.ratchets)
 }
 
 // open consumes the secrets on the way to a leaf and starts its ratchets.

@@ -195,7 +195,7 @@ func TestVectorsMessageProtection(t *testing.T) {
 		// The group as far as the vector tells of it, of the member at own.
 		group := func(own LeafIndex) *Group {
 			leaf := func() *Leaf { return &Leaf{signatureKey: c.SignaturePub} }
-			g := &Group{cfg: Config{Credential: AnyCredential}, cs: cs, own: own, signer: signer, unsaved: map[string]bool{},
+			g := &Group{cfg: Config{Credential: AnyCredential}, cs: cs, own: own, signer: signer,
 				context:  groupContext{cs.id, c.Group, c.Epoch, c.TreeHash, c.Confirmed, nil},
 				tree:     &tree{cs: cs, leaves: []*Leaf{leaf(), leaf()}},
 				secrets:  &epochSecrets{senderData: c.SenderData, membership: c.Membership},

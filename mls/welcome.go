@@ -319,7 +319,7 @@ func (w *OpenedWelcome) join(beside []byte) (*Group, error) {
 	cs := w.cs
 	g := &Group{cfg: w.cfg, cs: cs, context: w.context, contextRaw: bytesClone(w.contextRaw), tree: t, own: LeafIndex(own),
 		keys: privateKeys{LeafIndex(own).node(): bytesClone(w.key.encryptionKey)}, signer: w.key.signer,
-		tag: w.tag, unsaved: map[string]bool{}}
+		tag: w.tag}
 	if w.secrets.pathSecret != nil {
 		if err := g.takePath(w.signer, w.secrets.pathSecret); err != nil {
 			return nil, err
