@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
+	"fmt"
 
 	"golang.org/x/crypto/argon2"
 )
@@ -101,10 +102,31 @@ func PasswordSalt(root PublicKey, canonical string, salt16 [16]byte) [32]byte {
 // fails with ErrWeak outside the bounds of Check; callers that know the
 // account's earlier parameters check them first.
 func PasswordAuth(password string, salt [32]byte, p PasswordParams) ([32]byte, error) {
+	return PasswordAuthWith(nil, password, salt, p)
+}
+
+// Argon computes Argon2id: one lane, 32 bytes.
+type Argon func(password, salt []byte, time, memoryKiB uint32) ([]byte, error)
+
+// PasswordAuthWith is PasswordAuth with Argon2id computed elsewhere: in a
+// browser that is a worker of its own, because the memory that it takes is
+// given back only when the worker ends. nil computes it here.
+func PasswordAuthWith(argon Argon, password string, salt [32]byte, p PasswordParams) ([32]byte, error) {
 	if err := p.Check(PasswordParams{}); err != nil {
 		return [32]byte{}, err
 	}
-	master := argon2.IDKey([]byte(password), salt[:], p.Time, p.MemoryKiB, p.Threads, 32)
+	var master []byte
+	if argon == nil || p.Threads != 1 {
+		master = argon2.IDKey([]byte(password), salt[:], p.Time, p.MemoryKiB, p.Threads, 32)
+	} else {
+		var err error
+		if master, err = argon([]byte(password), salt[:], p.Time, p.MemoryKiB); err != nil {
+			return [32]byte{}, fmt.Errorf("identity: password: %w", err)
+		}
+		if len(master) != 32 {
+			return [32]byte{}, fmt.Errorf("%w: %d bytes of Argon2id, want 32", ErrFormat, len(master))
+		}
+	}
 	defer clear(master)
 	return derive(master, "SecureLink/1 pw auth"), nil
 }
