@@ -219,4 +219,10 @@ func (b *pollBrowser) recv() ([]byte, error) {
 	return base64.StdEncoding.DecodeString(strings.TrimPrefix(string(body), "b"))
 }
 
-func (b *pollBrowser) close() { _ = b.post([]byte("1")) }
+// close ends the connection and takes the last poll, for which the server waits.
+func (b *pollBrowser) close() {
+	b.ctx = context.Background() // The test's own has ended when its cleanup runs.
+	if b.post([]byte("1")) != nil {
+		_, _ = b.do(http.MethodGet, nil)
+	}
+}

@@ -239,9 +239,13 @@ func TestTheCoreSeesTheClientsAddress(t *testing.T) {
 					header.Set("X-Forwarded-For", c.header)
 				}
 				for _, transport := range transports {
-					got, err := w.browse(t, transport, header).recv()
+					b := w.browse(t, transport, header)
+					got, err := b.recv()
 					if err != nil || string(got) != c.want {
 						t.Errorf("%s: the core sees %q, want %q (%v)", transport, got, c.want, err)
+					}
+					if got, err := b.recv(); err == nil { // lets the socket end at once
+						t.Errorf("%s: then came %q", transport, got)
 					}
 				}
 			})
