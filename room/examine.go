@@ -1,0 +1,495 @@
+package room
+
+import (
+	"errors"
+	"slices"
+
+	"github.com/securelink-chat/securelink/identity"
+	"github.com/securelink-chat/securelink/mls"
+)
+
+// Examine takes the next entry of the log. live is false while the device
+// catches up with what happened before it connected: it tells a state that was
+// rolled back from one that somebody else uses at the same time. The errors
+// are ErrGap and ErrOld, which change nothing, and faults of this device; what
+// others do wrong is a verdict.
+func (r *Room) Examine(e Entry, live bool) (*Result, error) {
+	if r.st.state == StateRemoved {
+		return nil, ErrRemoved
+	}
+	if e.Seq <= r.st.place.seq {
+		return nil, ErrOld
+	}
+	if e.Seq != r.st.place.seq+1 {
+		return nil, ErrGap
+	}
+	res := &Result{Verdict: VerdictRefused}
+	before := r.st
+	r.st.place.seq, r.st.place.chain = e.Seq, e.Next(r.st.place.chain)
+	r.st.time = max(r.st.time, e.Time)
+	r.remember(e.Seq, r.st.place.chain, identity.UserID{})
+	var err error
+	switch e.Kind {
+	case EntryMessage:
+		err = r.message(&e, res, live)
+	case EntryNotice:
+		r.notice(&e, res)
+	case EntryHandshake:
+		r.st.place.mark = e.Seq
+		res.Rebuild = true
+		err = r.handshake(&e, res, live)
+		r.dropFlights()
+		if r.st.state != StateJoining {
+			r.dropPending()
+		}
+	default:
+		res.Why = "an unknown kind of entry"
+	}
+	if err != nil {
+		return nil, err
+	}
+	res.Changed = res.Changed || before.state != r.st.state
+	if r.st.state == StateRemoved && before.state != StateRemoved {
+		res.Removed = true
+	}
+	for i := range res.Items {
+		res.Items[i].Seq, res.Items[i].Time = e.Seq, r.st.time
+	}
+	for i := range res.Alarms {
+		res.Alarms[i].Seq = e.Seq
+	}
+	res.Records = r.flush()
+	return res, nil
+}
+
+func (res *Result) refuse(why string) { res.Verdict, res.Why = VerdictRefused, why }
+
+func (res *Result) alarm(code AlarmCode, user identity.UserID, device identity.DeviceID, text string) {
+	res.Alarms = append(res.Alarms, Alarm{Code: code, User: user, Device: device, Text: text})
+}
+
+// handshake examines a commit or a statement.
+func (r *Room) handshake(e *Entry, res *Result, live bool) error {
+	if len(e.Payload) < 2 || len(e.Payload) > maxPayloadBytes {
+		res.refuse("malformed handshake")
+		return nil
+	}
+	body := e.Payload[1:]
+	switch e.Payload[0] {
+	case payloadStatement:
+		r.statement(e, body, res)
+		return nil
+	case payloadCommit:
+		return r.commit(e, body, res, live)
+	}
+	res.refuse("unknown handshake")
+	return nil
+}
+
+func (r *Room) commit(e *Entry, message []byte, res *Result, live bool) error {
+	if r.st.state == StateJoining {
+		return r.arrive(e, message, res)
+	}
+	header, err := mls.Peek(message)
+	if err != nil || string(header.GroupID) != string(r.id[:]) {
+		res.refuse("not a commit of this room")
+		r.maybePublish(res)
+		return nil
+	}
+	epoch := r.group.Epoch()
+	switch {
+	case r.st.state == StateFrozen:
+		return r.thaw(e, message, header, res)
+	case r.pending != nil && sum(message) == r.pendingHash:
+		return r.ownCommit(e, r.group, res)
+	case header.Epoch == epoch:
+		return r.follow(e, message, res, live)
+	case r.base != nil && header.Epoch == r.base.Epoch():
+		return r.tryUndo(e, message, res)
+	}
+	res.refuse("a commit of another epoch")
+	r.maybePublish(res)
+	return nil
+}
+
+// maybePublish asks for a fresh GroupInfo where a refused commit may have put a
+// wrong one into the core.
+func (r *Room) maybePublish(res *Result) {
+	if r.rules != nil && (r.rules.Mode == ModeOpen || len(r.rules.Links) > 0) {
+		res.Publish = true
+	}
+}
+
+// ownCommit applies the commit that this device made in the epoch of from.
+func (r *Room) ownCommit(e *Entry, from *mls.Group, res *Result) error {
+	info, id := r.pending.Info(), r.pendingID
+	next, err := r.pending.Apply()
+	if err != nil {
+		return err
+	}
+	r.setPending(nil, MessageID{})
+	res.IsOwn, res.Own = true, id
+	r.st.losses, r.st.firstLoss = 0, 0
+	r.st.leafFresh, r.st.refreshed, r.st.refreshAt = r.st.leafFresh || info.HasPath, r.st.counter, e.Time
+	return r.apply(e, from, next, info, res)
+}
+
+// follow processes a commit of the current epoch.
+func (r *Room) follow(e *Entry, message []byte, res *Result, live bool) error {
+	r.judging = r.rules
+	received, err := r.group.Process(message)
+	r.putGroup(r.group.Changes())
+	private, _ := errors.AsType[*mls.PrivateError](err)
+	if err == nil && received.Commit == nil {
+		res.refuse("not a commit")
+		return nil
+	}
+	if err == nil && r.fail != nil && r.fail(e.Seq) { // tests stand in for a path that does not open
+		private = &mls.PrivateError{Info: received.Commit.Info()}
+		received.Commit.Drop()
+		err = private
+	}
+	switch {
+	case err == nil:
+		next, err := received.Commit.Apply()
+		if err != nil {
+			return err
+		}
+		return r.apply(e, r.group, next, received.Commit.Info(), res)
+	case private != nil:
+		return r.freeze(e, private.Info, res)
+	case errors.Is(err, mls.ErrOwnMessage):
+		r.strangeTwin(res, live)
+		return nil
+	case mls.Public(err):
+		res.refuse(err.Error())
+		if errors.Is(err, mls.ErrCredential) {
+			res.alarm(AlarmGhostDevice, identity.UserID{}, identity.DeviceID{}, "Somebody tried to add a device that its user has not certified. It was refused.")
+		}
+		r.maybePublish(res)
+		return nil
+	}
+	return err
+}
+
+// authorOf is who made a change, and the seat from which.
+func (r *Room) authorOf(info *mls.CommitInfo) (seat, error) {
+	return seatOf(r.self.Root, info.CommitterLeaf)
+}
+
+// freeze locks this device out: others may be able to apply the change, and
+// what they say from now on is beyond it.
+func (r *Room) freeze(e *Entry, info *mls.CommitInfo, res *Result) error {
+	author, err := r.authorOf(info)
+	if err != nil {
+		return err
+	}
+	if r.base != nil && r.st.target.author != author.user {
+		r.dropBase()
+	}
+	if r.base == nil {
+		r.st.target = target{e.Seq, author.user}
+	}
+	r.remember(e.Seq, r.st.place.chain, author.user)
+	r.st.state, r.st.frozenSeq, r.st.frozenHash, r.st.frozenBy = StateFrozen, e.Seq, r.st.place.chain, author.user
+	r.st.nacked, r.st.ahead = false, false
+	res.Verdict, res.Changed = VerdictFrozen, true
+	return nil
+}
+
+// undoBase is the group in which an undo is judged: before the change, or the
+// run of changes by one author, that is to be taken back.
+func (r *Room) undoBase() *mls.Group {
+	if r.base != nil {
+		return r.base
+	}
+	if r.st.state == StateFrozen {
+		return r.group
+	}
+	return nil
+}
+
+// thaw examines commits while frozen: only an undo can be judged.
+func (r *Room) thaw(e *Entry, message []byte, header mls.Header, res *Result) error {
+	base := r.undoBase()
+	if header.Epoch == base.Epoch() {
+		return r.tryUndo(e, message, res)
+	}
+	r.st.ahead = r.st.ahead || header.Epoch > r.group.Epoch()
+	res.Verdict = VerdictUnknown
+	return nil
+}
+
+// tryUndo judges a commit of the epoch before the newest change, which counts
+// only if it takes that change back.
+func (r *Room) tryUndo(e *Entry, message []byte, res *Result) error {
+	base := r.undoBase()
+	rules, err := rulesOf(base.View())
+	if err != nil {
+		return err
+	}
+	keep := r.judging
+	r.judging, r.undoing = rules, true
+	defer func() { r.judging, r.undoing = keep, false }()
+	if r.pending != nil && sum(message) == r.pendingHash {
+		return r.ownCommit(e, base, res)
+	}
+	a, err := attestOf(message)
+	if err != nil || !a.undo {
+		res.refuse("a commit of an epoch that is over")
+		r.maybePublish(res)
+		return nil
+	}
+	received, err := base.Process(message)
+	if base == r.group {
+		r.putGroup(base.Changes())
+	} else {
+		r.storeBase()
+	}
+	private, _ := errors.AsType[*mls.PrivateError](err)
+	switch {
+	case err == nil && received.Commit != nil:
+		next, err := received.Commit.Apply()
+		if err != nil {
+			return err
+		}
+		return r.apply(e, base, next, received.Commit.Info(), res)
+	case private != nil:
+		return r.freezeAtUndo(e, base, private.Info, res)
+	case err != nil && !mls.Public(err) && !errors.Is(err, mls.ErrOwnMessage):
+		return err
+	}
+	res.refuse("an undo that does not count")
+	r.maybePublish(res)
+	return nil
+}
+
+// freezeAtUndo: the change is taken back, by a commit that this device cannot
+// apply either.
+func (r *Room) freezeAtUndo(e *Entry, base *mls.Group, info *mls.CommitInfo, res *Result) error {
+	if base != r.group {
+		r.backTo(base)
+	}
+	r.base = nil
+	r.storeBase()
+	r.st.state = StateFrozen
+	return r.freeze(e, info, res)
+}
+
+// backTo makes an earlier group the current one.
+func (r *Room) backTo(base *mls.Group) {
+	old := r.group
+	r.putGroup(base.Diff(old))
+	r.group = base
+	r.base = nil
+	old.Wipe()
+}
+
+// attestOf reads the authenticated data of a commit without verifying it.
+func attestOf(message []byte) (*attest, error) {
+	header, err := mls.Peek(message)
+	if err != nil {
+		return nil, err
+	}
+	return decodeAttest(header.AuthenticatedData)
+}
+
+// strangeTwin: an entry of this device's leaf that this state did not make.
+func (r *Room) strangeTwin(res *Result, live bool) {
+	res.refuse("made with this device's keys, but not by this state")
+	if r.st.state == StateBroken {
+		return
+	}
+	me := r.self
+	r.st.state, r.st.reason, res.Changed = StateBroken, identity.ReasonRollback, true
+	if live {
+		r.st.reason = identity.ReasonClone
+		res.alarm(AlarmClone, me.User(), me.Device(), "Another device uses the keys of this one. This one sends nothing more until it has new keys.")
+		return
+	}
+	res.alarm(AlarmRollback, me.User(), me.Device(), "This device's data is older than what it has sent. It sends nothing until it has new keys.")
+}
+
+// arrive waits for the commit that brings this device in. A joiner by Welcome
+// knows it as the first handshake after its place: the core takes no other one
+// in between. A joiner from outside knows its own bytes.
+func (r *Room) arrive(e *Entry, message []byte, res *Result) error {
+	if r.group != nil {
+		header, err := mls.Peek(message)
+		if err != nil || string(header.GroupID) != string(r.id[:]) || header.Epoch+1 != r.group.Epoch() {
+			r.st.state = StateRemoved
+			res.refuse("the commit that was to bring this device in is not there")
+			return nil
+		}
+		return r.entered(e, nil, res)
+	}
+	if r.pending == nil || sum(message) != r.pendingHash {
+		res.Verdict = VerdictUnknown
+		return nil
+	}
+	info := r.pending.Info()
+	next, err := r.pending.Apply()
+	if err != nil {
+		return err
+	}
+	res.IsOwn, res.Own = true, r.pendingID
+	r.offered, r.pendingInfo = nil, nil
+	r.setPending(nil, MessageID{})
+	if err := r.adopt(next); err != nil {
+		return err
+	}
+	r.putGroup(next.Records())
+	return r.entered(e, info, res)
+}
+
+// entered: this device is in. Outside open rooms it waits to be confirmed.
+func (r *Room) entered(e *Entry, info *mls.CommitInfo, res *Result) error {
+	r.st.state, r.st.joinSeq, r.st.refreshAt = StateWaiting, e.Seq, e.Time
+	if r.rules.Mode == ModeOpen || len(r.who.byUser) == 1 {
+		r.st.state = StateMember
+	}
+	res.Verdict, res.Changed = VerdictApplied, true
+	author := r.st.inviter
+	r.st.target = target{e.Seq, author}
+	item := Item{Kind: ItemJoined, User: r.self.User(), Name: r.self.Credential.Profile.Name, Own: true}
+	item.Subjects = []Subject{subjectOf(seat{user: r.self.User(), device: r.self.Device(), credential: r.self.Credential})}
+	if info != nil {
+		r.st.target.author = r.self.User()
+		r.st.leafFresh = true
+	} else if author != (identity.UserID{}) && author != r.self.User() {
+		item.Kind, item.User = ItemAdded, author
+		item.Name, item.Own = r.nameOf(author), false
+	}
+	res.Added = []identity.UserID{r.self.User()}
+	res.Items = append(res.Items, item)
+	return nil
+}
+
+func subjectOf(s seat) Subject {
+	return Subject{s.user, s.device, s.credential.Profile.Name, s.credential.Certificate.Class}
+}
+
+// nameOf is the newest name that a member has signed.
+func (r *Room) nameOf(user identity.UserID) string {
+	name, version := "", uint64(0)
+	for _, s := range r.who.seats {
+		if p := s.credential.Profile; s.user == user && (name == "" || p.Version > version) {
+			name, version = p.Name, p.Version
+		}
+	}
+	return name
+}
+
+// apply makes the group after a valid commit the current one.
+func (r *Room) apply(e *Entry, from, next *mls.Group, info *mls.CommitInfo, res *Result) error {
+	author, err := r.authorOf(info)
+	if err != nil {
+		return err
+	}
+	a, err := decodeAttest(info.AuthenticatedData)
+	if err != nil {
+		return err
+	}
+	res.Verdict, res.Changed = VerdictApplied, true
+	undone := a.undo
+	if undone {
+		r.takeBack(e, from, res)
+	}
+	if info.SelfRemoved {
+		return r.leaveBehind(author, a, res)
+	}
+	oldRules, oldWho := r.rules, r.who
+	if undone {
+		if err := r.adopt(from); err != nil {
+			return err
+		}
+		oldRules, oldWho = r.rules, r.who
+	}
+	r.keepBase(e, from, author.user, undone)
+	r.putGroup(next.Diff(r.group))
+	before := r.group
+	if err := r.adopt(next); err != nil {
+		return err
+	}
+	if before != r.base {
+		before.Wipe()
+	}
+	r.storeBase()
+	r.remember(e.Seq, r.st.place.chain, author.user)
+	r.tell(author, a, info, oldRules, oldWho, res)
+	r.settleStatements()
+	return nil
+}
+
+// keepBase decides which group an undo could go back to from now on: the one
+// before this change, unless its author only goes on after himself.
+func (r *Room) keepBase(e *Entry, from *mls.Group, author identity.UserID, undone bool) {
+	if !undone && r.base != nil && r.st.target.author == author {
+		return
+	}
+	if r.base != nil && r.base != from {
+		r.base.Wipe()
+	}
+	r.base = from
+	r.st.target = target{e.Seq, author}
+	r.clearOwn()
+	if !undone {
+		r.st.unsettled = false
+	}
+}
+
+func (r *Room) dropBase() {
+	if r.base != nil && r.base != r.group {
+		r.base.Wipe()
+	}
+	r.base = nil
+	r.storeBase()
+	r.clearOwn()
+}
+
+// takeBack undoes what entries since the target have done.
+func (r *Room) takeBack(e *Entry, base *mls.Group, res *Result) {
+	frozen := r.st.state == StateFrozen
+	res.Undone = r.st.target.seq
+	for _, s := range r.ownSince {
+		res.Resend = append(res.Resend, s.id)
+	}
+	if frozen {
+		r.st.state = StateMember
+		r.st.unsettled = true
+	}
+	r.st.frozenSeq, r.st.frozenHash, r.st.frozenBy = 0, Hash{}, identity.UserID{}
+	r.st.nacked, r.st.ahead = false, false
+	r.forgetCounters()
+	for seq := r.st.target.seq; seq <= e.Seq; seq++ {
+		if id, ok := r.seenAt[seq%seenSize]; ok && r.seen[id].seq == seq {
+			delete(r.seen, id)
+			delete(r.seenAt, seq%seenSize)
+			r.put(slot('i', seq%seenSize), nil)
+		}
+	}
+	if base != r.group {
+		r.backTo(base)
+	}
+}
+
+// leaveBehind: the commit removes this device.
+func (r *Room) leaveBehind(author seat, a *attest, res *Result) error {
+	mine := slices.ContainsFunc(a.statements, func(st *identity.Statement) bool {
+		return st.Device == r.self.Device() && (st.Kind == identity.StatementRejoin || st.Kind == identity.StatementNack)
+	})
+	if mine && r.asked != nil {
+		// the Welcome of the same commit brings it back
+		res.Verdict = VerdictUnknown
+		r.st.state = StateBroken
+		return nil
+	}
+	if r.st.state != StateLeaving {
+		res.alarm(AlarmRemoved, author.user, author.device, "You were removed from this room.")
+	}
+	r.st.state = StateRemoved
+	res.Items = append(res.Items, Item{Kind: ItemRemoved, User: author.user, Device: author.device, Name: author.credential.Profile.Name,
+		Subjects: []Subject{subjectOf(seat{user: r.self.User(), device: r.self.Device(), credential: r.self.Credential})}})
+	res.Left = []identity.UserID{r.self.User()}
+	return nil
+}

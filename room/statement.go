@@ -1,0 +1,408 @@
+package room
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/securelink-chat/securelink/identity"
+	"github.com/securelink-chat/securelink/mls"
+)
+
+// statement examines a device's signed word. A valid one is noted until
+// somebody has carried it out.
+func (r *Room) statement(e *Entry, body []byte, res *Result) {
+	if r.who == nil || r.st.state == StateJoining {
+		res.Verdict = VerdictUnknown
+		if r.group != nil { // the first handshake was to be the commit that brings this device in
+			r.st.state = StateRemoved
+			res.refuse("the commit that was to bring this device in is not there")
+		}
+		return
+	}
+	st, err := identity.DecodeStatement(body)
+	if err != nil {
+		res.refuse("malformed statement")
+		return
+	}
+	if why := r.checkStatement(st, e); why != "" {
+		res.refuse(why)
+		return
+	}
+	res.Verdict = VerdictNoted
+	r.note(sum(body), noted{seq: e.Seq, statement: st})
+	mine := st.User == r.self.User()
+	switch {
+	case st.Kind == identity.StatementLeave && mine,
+		st.Kind == identity.StatementRevoke && mine && st.Device == r.self.Device():
+		r.st.state = StateLeaving
+	case st.Kind == identity.StatementNack && st.Device == r.self.Device():
+		r.st.nacked = true
+	}
+	if st.Device == r.self.Device() && mine && st.Kind != identity.StatementRevoke {
+		res.IsOwn = true
+	}
+}
+
+// checkStatement says why a statement does not count, or nothing.
+func (r *Room) checkStatement(st *identity.Statement, e *Entry) string {
+	if st.Group != r.id {
+		return "a statement of another room"
+	}
+	if st.Kind == identity.StatementRevoke {
+		for _, s := range r.who.seats {
+			if s.user == st.User {
+				if st.Verify(r.self.Root, identity.PublicKey{}, s.credential.Certificate.Identity) != nil {
+					return "a revocation that its user did not sign"
+				}
+				if r.rules.revoked(st.User, st.Device) {
+					return "revoked before"
+				}
+				return ""
+			}
+		}
+		return "a revocation by somebody who is not in the room"
+	}
+	s, ok := r.who.seat(st.User, st.Device)
+	if !ok || verifyStatement(r.self.Root, r.id, st, s) != nil {
+		return "a statement that no member signed"
+	}
+	if st.Kind == identity.StatementLeave {
+		return ""
+	}
+	kp, c, err := readKeyPackage(r.self.Root, st.KeyPackage)
+	if err != nil || c.Certificate != s.credential.Certificate || kp.Suite() != r.group.Suite() || kp.LastResort() {
+		return "a key package that does not fit"
+	}
+	if kp.CheckLifetime(time.UnixMilli(int64(e.Time))) != nil {
+		return "a key package that is not valid now"
+	}
+	if again, err := seatOf(r.self.Root, kp.Leaf()); err != nil || again.joinID == s.joinID {
+		return "a key package that was used before"
+	}
+	if hash, known := r.hashAt(st.Seq); st.Kind == identity.StatementNack && (st.Seq >= e.Seq || known && hash != st.Entry) {
+		return "a nack of an entry that is not there"
+	}
+	return ""
+}
+
+// notice examines a word of the server's delegate.
+func (r *Room) notice(e *Entry, res *Result) {
+	n, err := identity.DecodeNotice(e.Payload)
+	if err != nil || r.rules == nil || n.Group != r.id || r.rules.Mode != ModeOpen || n.Verify(r.self.Root) != nil {
+		res.refuse("not a notice of the server's delegate")
+		return
+	}
+	res.Verdict = VerdictNoted
+	if n.Kind == identity.NoticeRetired && n.User != r.self.User() {
+		r.note(sum(e.Payload), noted{seq: e.Seq, notice: n})
+	}
+}
+
+// settleStatements forgets what was carried out, unless an undo could bring it
+// back.
+func (r *Room) settleStatements() {
+	var back *roster
+	if r.base != nil {
+		back, _ = rosterOf(r.self.Root, r.base.View())
+	}
+	for key, n := range r.noted {
+		open := false
+		for _, who := range []*roster{r.who, back} {
+			if who == nil {
+				continue
+			}
+			if n.notice != nil {
+				s, ok := who.seat(n.notice.User, n.notice.Device)
+				open = open || ok && s.joinID == n.notice.JoinID
+				continue
+			}
+			s, ok := who.seat(n.statement.User, n.statement.Device)
+			open = open || ok && s.joinID == n.statement.JoinID
+			open = open || n.statement.Kind == identity.StatementRevoke && who.has(n.statement.User) && !r.rules.revoked(n.statement.User, n.statement.Device)
+		}
+		if !open {
+			r.unnote(key)
+		}
+	}
+}
+
+// waiting says whether a statement is noted that this device must carry out
+// before it speaks.
+func (r *Room) waiting() bool {
+	for _, n := range r.noted {
+		if n.statement != nil && r.due(n.statement) {
+			return true
+		}
+	}
+	return false
+}
+
+// own finds the seat of this device.
+func (r *Room) own() (seat, error) {
+	if r.who == nil {
+		return seat{}, ErrJoining
+	}
+	s, ok := r.who.seat(r.self.User(), r.self.Device())
+	if !ok {
+		return seat{}, ErrRemoved
+	}
+	return s, nil
+}
+
+func (r *Room) say(st *identity.Statement, sign func(*identity.Statement)) (*Append, error) {
+	s, err := r.own()
+	if err != nil {
+		return nil, err
+	}
+	st.Group, st.User = r.id, s.user
+	if st.Kind != identity.StatementRevoke {
+		st.Device, st.JoinID = s.device, s.joinID
+	}
+	sign(st)
+	a := &Append{Kind: EntryHandshake, Examined: r.st.place.mark, ID: randomID(), Payload: append([]byte{payloadStatement}, st.Encode()...)}
+	a.Records = r.flush()
+	return a, nil
+}
+
+func (r *Room) signAsDevice(st *identity.Statement) { r.self.Key.SignStatement(r.self.Root, st) }
+
+// Leave says that this user leaves with all devices. Others carry it out; from
+// when it is in the log, none of the user's devices sends anything more.
+func (r *Room) Leave() (*Append, error) {
+	if r.st.state == StateRemoved || r.st.state == StateJoining {
+		return nil, ErrRemoved
+	}
+	return r.say(&identity.Statement{Kind: identity.StatementLeave}, r.signAsDevice)
+}
+
+// Revoke disowns a device of this user, for ever. It needs the identity key.
+func (r *Room) Revoke(key *identity.Key, device identity.DeviceID) (*Append, error) {
+	if r.st.state == StateRemoved || r.st.state == StateJoining {
+		return nil, ErrRemoved
+	}
+	st := &identity.Statement{Kind: identity.StatementRevoke, Device: device}
+	if s, ok := r.who.seat(r.self.User(), device); ok {
+		st.JoinID = s.joinID
+	}
+	return r.say(st, func(st *identity.Statement) { key.SignStatement(r.self.Root, st) })
+}
+
+// Nack says that the change which froze this device fails for its keys, and
+// asks to be let in again by a fresh key package.
+func (r *Room) Nack(now time.Time) (*Append, error) {
+	if r.st.state != StateFrozen {
+		return nil, ErrUsage
+	}
+	kp, err := r.freshPackage(now)
+	if err != nil {
+		return nil, err
+	}
+	return r.say(&identity.Statement{Kind: identity.StatementNack, Seq: r.st.frozenSeq, Entry: r.st.frozenHash, KeyPackage: kp}, r.signAsDevice)
+}
+
+// AskRejoin asks the others to give this device new keys: after a rollback or
+// clone (the reason is known then), or for one of identity's reasons.
+func (r *Room) AskRejoin(reason uint8, now time.Time) (*Append, error) {
+	if r.st.state == StateRemoved || r.st.state == StateJoining {
+		return nil, ErrRemoved
+	}
+	if r.st.state == StateBroken && r.st.reason != 0 {
+		reason = r.st.reason
+	}
+	kp, err := r.freshPackage(now)
+	if err != nil {
+		return nil, err
+	}
+	return r.say(&identity.Statement{Kind: identity.StatementRejoin, Seq: r.st.place.seq, Reason: reason, KeyPackage: kp}, r.signAsDevice)
+}
+
+func (r *Room) freshPackage(now time.Time) ([]byte, error) {
+	self := r.self
+	self.Suite = r.group.Suite()
+	kp, err := NewKeyPackage(self, false, now)
+	if err != nil {
+		return nil, err
+	}
+	r.setAsked(kp)
+	return kp.KeyPackage.Bytes(), nil
+}
+
+// Undo takes the change that froze this device back by removing its author, in
+// the epoch before the change. It is for when nobody has helped for a minute.
+func (r *Room) Undo(now time.Time) (*Append, error) {
+	if r.st.state != StateFrozen {
+		return nil, ErrUsage
+	}
+	base := r.undoBase()
+	rules, err := rulesOf(base.View())
+	if err != nil {
+		return nil, err
+	}
+	who, err := rosterOf(r.self.Root, base.View())
+	if err != nil {
+		return nil, err
+	}
+	me, ok := who.seat(r.self.User(), r.self.Device())
+	author := r.st.target.author
+	if !ok || author == me.user || !who.has(author) || rules.role(me.user) < rules.role(author) {
+		return nil, ErrNotAllowed
+	}
+	shadow := *r // the plan is made in the room as it was
+	shadow.group, shadow.rules, shadow.who = base, rules, who
+	p := shadow.plan()
+	p.removeUser(author)
+	p.finish()
+	st := &identity.Statement{Kind: identity.StatementNack, Group: r.id, User: me.user, Device: me.device, JoinID: me.joinID,
+		Seq: r.st.frozenSeq, Entry: r.st.frozenHash}
+	if st.KeyPackage, err = r.freshPackage(now); err != nil {
+		return nil, err
+	}
+	r.signAsDevice(st)
+	p.attest = attest{undo: true, statements: []*identity.Statement{st}}
+	if p.attest.tag, err = tagOf(base); err != nil {
+		return nil, err
+	}
+	keep := r.judging
+	r.judging, r.undoing = rules, true
+	defer func() { r.judging, r.undoing = keep, false }()
+	proposals := p.proposals()
+	p.room = r
+	return r.commitWith(base, p, proposals)
+}
+
+// Rejoin takes a Welcome for a room that this device has state of: the answer
+// to a nack or to a request to re-join, or a new invitation. keys are the
+// device's key packages beside the one that it asked with. ErrEarly: examine
+// more of the log first. ErrUnwanted: the device is well, or the Welcome does
+// not continue its log; acknowledge it away.
+func (r *Room) Rejoin(w Welcome, keys []*mls.PrivateKeyPackage) (*Result, error) {
+	asked := r.asked
+	if asked != nil {
+		keys = append([]*mls.PrivateKeyPackage{asked}, keys...)
+	}
+	fresh := newRoom(r.self, r.id)
+	o, err := fresh.open(w, keys)
+	if err != nil {
+		return nil, err
+	}
+	wanted := asked != nil && string(asked.KeyPackage.Ref()) == string(o.used)
+	switch r.st.state {
+	case StateFrozen, StateBroken, StateRemoved, StateLeaving, StateJoining:
+		wanted = true
+	}
+	if !wanted && !r.st.unsettled {
+		return nil, ErrUnwanted
+	}
+	if o.place.seq > r.st.place.seq && r.st.state != StateRemoved {
+		return nil, ErrEarly
+	}
+	if hash, known := r.hashAt(o.place.seq); known && hash != o.place.chain {
+		return nil, fmt.Errorf("%w: another history", ErrUnwanted)
+	}
+	return r.restart(o)
+}
+
+// restart replaces the group and sets the position back to the Welcome's place.
+func (r *Room) restart(o *opened) (*Result, error) {
+	resend := make([]MessageID, 0, len(r.ownSince))
+	if r.st.unsettled {
+		for _, s := range r.ownSince {
+			resend = append(resend, s.id)
+		}
+	}
+	r.dropPending()
+	r.dropFlights()
+	r.setAsked(nil)
+	if r.group != nil {
+		for _, rec := range r.group.Records() {
+			r.put("m/"+string(rec.Key), nil)
+		}
+	}
+	r.dropBase()
+	r.forgetCounters()
+	for key := range r.noted {
+		r.unnote(key)
+	}
+	for at, id := range r.seenAt {
+		if r.seen[id].seq > o.place.seq {
+			delete(r.seen, id)
+			delete(r.seenAt, at)
+			r.put(slot('i', at), nil)
+		}
+	}
+	time := r.st.time
+	res, err := r.enter(o)
+	if err != nil {
+		return nil, err
+	}
+	r.st.time = time
+	res.Resend = resend
+	res.Records = append(res.Records, r.flush()...)
+	return res, nil
+}
+
+// Resync prepares to replace this device's leaf in an open room by a commit of
+// its own; as after JoinExternal, Enter gives what to append.
+func (r *Room) Resync(o Offer) ([]Record, error) {
+	if r.rules == nil || r.rules.Mode != ModeOpen {
+		return nil, ErrNotAllowed
+	}
+	fresh := newRoom(r.self, r.id)
+	if err := fresh.knock(o); err != nil {
+		return nil, err
+	}
+	records := []Record{}
+	for _, rec := range r.Records() {
+		records = append(records, Record{Key: rec.Key})
+	}
+	ring, time := r.ring, r.st.time
+	*r = *fresh
+	for seq, m := range ring {
+		if seq < r.st.place.seq {
+			r.remember(seq, m.hash, m.author)
+		}
+	}
+	r.st.time = time
+	r.setPending(r.pending, r.pendingID)
+	return append(records, r.flush()...), nil
+}
+
+// Records gives everything that there is to store.
+func (r *Room) Records() []Record {
+	saved := r.dirty
+	r.dirty = map[string][]byte{}
+	if r.group != nil {
+		r.putGroup(r.group.Records())
+	}
+	clear(r.wayback)
+	r.storeBase()
+	for seq, m := range r.ring {
+		r.remember(seq, m.hash, m.author)
+	}
+	for at, id := range r.seenAt {
+		r.put(slot('i', at), encodeSeen(r.seen[id]))
+	}
+	for id, n := range r.counters {
+		r.setCounter(id, n)
+	}
+	for hash, n := range r.noted {
+		r.note(hash, n)
+	}
+	flights, own := r.flights, r.ownSince
+	r.flights, r.ownSince = nil, nil
+	for _, f := range flights {
+		r.addFlight(f)
+	}
+	for _, s := range own {
+		r.addOwn(s)
+	}
+	if r.asked != nil {
+		r.setAsked(r.asked)
+	}
+	if r.pending != nil {
+		r.setPending(r.pending, r.pendingID)
+	}
+	out := r.flush()
+	r.dirty = saved
+	return out
+}
