@@ -19,8 +19,9 @@ const labelPrefix = "SecureLink/1 "
 // twice are the labels that stand in two packages because neither may import
 // the other and both must compute the same bytes.
 var twice = map[string][]string{
-	"SecureLink/1 log":   {"room", "wire"}, // the chain over a room's log: the core writes it, members check it
-	"SecureLink/1 entry": {"room", "wire"},
+	"SecureLink/1 log":    {"room", "wire"}, // the chain over a room's log: the core writes it, members check it
+	"SecureLink/1 entry":  {"room", "wire"},
+	"SecureLink/1 direct": {"room", "wire"}, // a direct chat's id: the core refuses another one, joiners too
 }
 
 // TestLabelsAreUnique lists every label of the product and fails when one is

@@ -391,10 +391,10 @@ func (r *Room) commitWith(g *mls.Group, p *plan, proposals []mls.Proposal) (*App
 		pending.Drop()
 		return nil, err
 	}
-	r.pendingInfo = nil
+	r.pendingInfo, r.pendingPath = nil, pending.Info().HasPath
 	r.setPending(pending, a.ID)
 	if g == r.group {
-		r.putGroup(g.Changes())
+		r.putChanges()
 	} else {
 		r.storeBase()
 	}

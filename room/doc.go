@@ -38,7 +38,7 @@ const (
 	MaxTopic        = 1000 // bytes
 	MaxText         = 8000 // bytes of one message
 	MaxMentions     = 50
-	maxEvidence     = 128   // statements and notices in one commit
+	maxEvidence     = 128 // statements and notices in one commit
 	maxRulesBytes   = 1 << 18
 	maxAttestBytes  = 2 << 20
 	maxGroupInfo    = 4 << 20

@@ -122,7 +122,19 @@ func (r *Room) maybePublish(res *Result) {
 
 // ownCommit applies the commit that this device made in the epoch of from.
 func (r *Room) ownCommit(e *Entry, from *mls.Group, res *Result) error {
-	info, id := r.pending.Info(), r.pendingID
+	id, path := r.pendingID, r.pendingPath
+	a, err := attestOf(r.pending.Message())
+	if err != nil {
+		return err
+	}
+	who, err := rosterOf(r.self.Root, from.View())
+	if err != nil {
+		return err
+	}
+	me, ok := who.seat(r.self.User(), r.self.Device())
+	if !ok {
+		return ErrState
+	}
 	next, err := r.pending.Apply()
 	if err != nil {
 		return err
@@ -130,15 +142,17 @@ func (r *Room) ownCommit(e *Entry, from *mls.Group, res *Result) error {
 	r.setPending(nil, MessageID{})
 	res.IsOwn, res.Own = true, id
 	r.st.losses, r.st.firstLoss = 0, 0
-	r.st.leafFresh, r.st.refreshed, r.st.refreshAt = r.st.leafFresh || info.HasPath, r.st.counter, e.Time
-	return r.apply(e, from, next, info, res)
+	if path {
+		r.st.leafFresh, r.st.refreshed, r.st.refreshAt = true, r.st.counter, e.Time
+	}
+	return r.apply(e, change{from, next, me, a, false}, res)
 }
 
 // follow processes a commit of the current epoch.
 func (r *Room) follow(e *Entry, message []byte, res *Result, live bool) error {
 	r.judging = r.rules
 	received, err := r.group.Process(message)
-	r.putGroup(r.group.Changes())
+	r.putChanges()
 	private, _ := errors.AsType[*mls.PrivateError](err)
 	if err == nil && received.Commit == nil {
 		res.refuse("not a commit")
@@ -151,17 +165,15 @@ func (r *Room) follow(e *Entry, message []byte, res *Result, live bool) error {
 	}
 	switch {
 	case err == nil:
-		next, err := received.Commit.Apply()
-		if err != nil {
-			return err
-		}
-		return r.apply(e, r.group, next, received.Commit.Info(), res)
+		return r.applyStaged(e, r.group, received.Commit, res)
 	case private != nil:
 		return r.freeze(e, private.Info, res)
 	case errors.Is(err, mls.ErrOwnMessage):
 		r.strangeTwin(res, live)
 		return nil
-	case mls.Public(err):
+	case errors.Is(err, mls.ErrUsage), errors.Is(err, mls.ErrState), errors.Is(err, mls.ErrClosed):
+		return err
+	default: // everybody in this epoch comes to the same verdict
 		res.refuse(err.Error())
 		if errors.Is(err, mls.ErrCredential) {
 			res.alarm(AlarmGhostDevice, identity.UserID{}, identity.DeviceID{}, "Somebody tried to add a device that its user has not certified. It was refused.")
@@ -169,7 +181,6 @@ func (r *Room) follow(e *Entry, message []byte, res *Result, live bool) error {
 		r.maybePublish(res)
 		return nil
 	}
-	return err
 }
 
 // authorOf is who made a change, and the seat from which.
@@ -242,21 +253,17 @@ func (r *Room) tryUndo(e *Entry, message []byte, res *Result) error {
 	}
 	received, err := base.Process(message)
 	if base == r.group {
-		r.putGroup(base.Changes())
+		r.putChanges()
 	} else {
 		r.storeBase()
 	}
 	private, _ := errors.AsType[*mls.PrivateError](err)
 	switch {
 	case err == nil && received.Commit != nil:
-		next, err := received.Commit.Apply()
-		if err != nil {
-			return err
-		}
-		return r.apply(e, base, next, received.Commit.Info(), res)
+		return r.applyStaged(e, base, received.Commit, res)
 	case private != nil:
 		return r.freezeAtUndo(e, base, private.Info, res)
-	case err != nil && !mls.Public(err) && !errors.Is(err, mls.ErrOwnMessage):
+	case errors.Is(err, mls.ErrUsage), errors.Is(err, mls.ErrState), errors.Is(err, mls.ErrClosed):
 		return err
 	}
 	res.refuse("an undo that does not count")
@@ -321,13 +328,12 @@ func (r *Room) arrive(e *Entry, message []byte, res *Result) error {
 			res.refuse("the commit that was to bring this device in is not there")
 			return nil
 		}
-		return r.entered(e, nil, res)
+		return r.entered(e, false, res)
 	}
 	if r.pending == nil || sum(message) != r.pendingHash {
 		res.Verdict = VerdictUnknown
 		return nil
 	}
-	info := r.pending.Info()
 	next, err := r.pending.Apply()
 	if err != nil {
 		return err
@@ -339,11 +345,11 @@ func (r *Room) arrive(e *Entry, message []byte, res *Result) error {
 		return err
 	}
 	r.putGroup(next.Records())
-	return r.entered(e, info, res)
+	return r.entered(e, true, res)
 }
 
 // entered: this device is in. Outside open rooms it waits to be confirmed.
-func (r *Room) entered(e *Entry, info *mls.CommitInfo, res *Result) error {
+func (r *Room) entered(e *Entry, own bool, res *Result) error {
 	r.st.state, r.st.joinSeq, r.st.refreshAt = StateWaiting, e.Seq, e.Time
 	if r.rules.Mode == ModeOpen || len(r.who.byUser) == 1 {
 		r.st.state = StateMember
@@ -353,7 +359,7 @@ func (r *Room) entered(e *Entry, info *mls.CommitInfo, res *Result) error {
 	r.st.target = target{e.Seq, author}
 	item := Item{Kind: ItemJoined, User: r.self.User(), Name: r.self.Credential.Profile.Name, Own: true}
 	item.Subjects = []Subject{subjectOf(seat{user: r.self.User(), device: r.self.Device(), credential: r.self.Credential})}
-	if info != nil {
+	if own {
 		r.st.target.author = r.self.User()
 		r.st.leafFresh = true
 	} else if author != (identity.UserID{}) && author != r.self.User() {
@@ -380,8 +386,17 @@ func (r *Room) nameOf(user identity.UserID) string {
 	return name
 }
 
-// apply makes the group after a valid commit the current one.
-func (r *Room) apply(e *Entry, from, next *mls.Group, info *mls.CommitInfo, res *Result) error {
+// change is a valid commit: the groups before and after, who made it and on
+// what grounds.
+type change struct {
+	from, next *mls.Group
+	author     seat
+	attest     *attest
+	removesMe  bool
+}
+
+func (r *Room) applyStaged(e *Entry, from *mls.Group, staged *mls.Staged, res *Result) error {
+	info := staged.Info()
 	author, err := r.authorOf(info)
 	if err != nil {
 		return err
@@ -390,12 +405,22 @@ func (r *Room) apply(e *Entry, from, next *mls.Group, info *mls.CommitInfo, res 
 	if err != nil {
 		return err
 	}
+	next, err := staged.Apply()
+	if err != nil {
+		return err
+	}
+	return r.apply(e, change{from, next, author, a, info.SelfRemoved}, res)
+}
+
+// apply makes the group after a valid commit the current one.
+func (r *Room) apply(e *Entry, c change, res *Result) error {
+	from, next, author, a := c.from, c.next, c.author, c.attest
 	res.Verdict, res.Changed = VerdictApplied, true
 	undone := a.undo
 	if undone {
 		r.takeBack(e, from, res)
 	}
-	if info.SelfRemoved {
+	if c.removesMe {
 		return r.leaveBehind(author, a, res)
 	}
 	oldRules, oldWho := r.rules, r.who
@@ -416,7 +441,7 @@ func (r *Room) apply(e *Entry, from, next *mls.Group, info *mls.CommitInfo, res 
 	}
 	r.storeBase()
 	r.remember(e.Seq, r.st.place.chain, author.user)
-	r.tell(author, a, info, oldRules, oldWho, res)
+	r.tell(author, a, oldRules, oldWho, res)
 	r.settleStatements()
 	return nil
 }

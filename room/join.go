@@ -264,7 +264,7 @@ func (o Offer) verify(r *Room) (info, tree []byte, p *placeInfo, view *mls.View,
 	if err != nil {
 		return nil, nil, nil, nil, ErrOffer
 	}
-	if view, err = parsed.VerifiedView(r.config(), tree); err != nil {
+	if view, err = parsed.Verify(r.config(), tree); err != nil {
 		return nil, nil, nil, nil, fmt.Errorf("%w: %w", ErrOffer, err)
 	}
 	if r.rules, err = rulesOf(view); err != nil {

@@ -32,13 +32,13 @@ type ruling struct {
 	attest        *attest
 	actor         seat
 	role          Role
-	target        *target                     // nil where nothing can be undone
-	hashAt        func(uint64) (Hash, bool)   // chain marks, for nacks
-	removed       []seat                      // by Remove proposals
+	target        *target                   // nil where nothing can be undone
+	hashAt        func(uint64) (Hash, bool) // chain marks, for nacks
+	removed       []seat                    // by Remove proposals
 	added         map[identity.DeviceID]*mls.KeyPackage
 	addedSeats    []seat
-	gone          map[identity.UserID]bool    // in the tree before, and no more
-	rejoin        map[identity.DeviceID]bool  // removed and added again in this commit
+	gone          map[identity.UserID]bool   // in the tree before, and no more
+	rejoin        map[identity.DeviceID]bool // removed and added again in this commit
 }
 
 // judge is the rules of rooms, version 1. It is the Rules hook of MLS: own,

@@ -65,7 +65,7 @@ type status struct {
 	ackDue     bool
 	acks       []identity.UserID // who has confirmed this device, or the joiners
 	losses     uint32
-	firstLoss  int64 // Unix seconds
+	firstLoss  int64  // Unix seconds
 	refreshed  uint64 // counter at the newest own leaf
 	refreshAt  uint64 // entry time of the newest own leaf, ms
 	leafFresh  bool   // own leaf was renewed since joining
@@ -98,6 +98,7 @@ type Room struct {
 	pending     *mls.Pending // own commit that is not in the log yet
 	pendingID   MessageID
 	pendingHash Hash
+	pendingPath bool   // it gives this device a new leaf
 	pendingInfo []byte // external: the GroupInfo's rules, so that the link's key is found after a restart
 	asked       *mls.PrivateKeyPackage
 	offered     *identity.LinkSecret // of the link that this device joins by
@@ -294,6 +295,7 @@ func (r *Room) setPending(p *mls.Pending, id MessageID) {
 	r.pendingHash = sum(p.Message())
 	w.Fixed(id[:])
 	w.Fixed(r.pendingHash[:])
+	w.Bool(r.pendingPath)
 	w.Bytes(r.pendingInfo)
 	w.Bool(r.offered != nil)
 	if r.offered != nil {
@@ -314,6 +316,23 @@ func (r *Room) dropPending() {
 func (r *Room) putGroup(records []mls.Record) {
 	for _, rec := range records {
 		r.put("m/"+string(rec.Key), rec.Value)
+	}
+}
+
+// putChanges stores what changed in the group within its epoch. A record that
+// the way back does not name was not there in base, and is not to be taken for
+// one of base's.
+func (r *Room) putChanges() {
+	changes := r.group.Changes()
+	r.putGroup(changes)
+	if r.base == nil {
+		return
+	}
+	for _, rec := range changes {
+		if key := "w/" + string(rec.Key); !r.wayback[key] {
+			r.put(key, []byte{0})
+			r.wayback[key] = true
+		}
 	}
 }
 
@@ -497,6 +516,7 @@ func (r *Room) loadPending(b []byte) (err error) {
 	rd := pack.Read(b)
 	rd.Fixed(r.pendingID[:])
 	rd.Fixed(r.pendingHash[:])
+	r.pendingPath = rd.Bool()
 	r.pendingInfo = rd.Bytes(maxRulesBytes)
 	if rd.Bool() {
 		r.offered = new(identity.LinkSecret)

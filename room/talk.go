@@ -42,7 +42,7 @@ func (r *Room) Message(d Draft) (*Append, error) {
 		return nil, err
 	}
 	r.addFlight(flight{env.counter, sum(payload), d, env.hash()})
-	r.putGroup(r.group.Changes())
+	r.putChanges()
 	a := &Append{Kind: EntryMessage, Examined: r.st.place.mark, ID: d.ID, Payload: payload, Body: body}
 	a.Records = r.flush()
 	return a, nil
@@ -75,7 +75,7 @@ func (r *Room) message(e *Entry, res *Result, live bool) error {
 	if err != nil {
 		return r.undecryptable(err, res, live)
 	}
-	r.putGroup(r.group.Changes())
+	r.putChanges()
 	sender, ok := r.who.at(received.Sender.Leaf)
 	if !ok {
 		res.refuse("a message from nobody")

@@ -5,20 +5,18 @@ import (
 	"slices"
 
 	"github.com/securelink-chat/securelink/identity"
-	"github.com/securelink-chat/securelink/mls"
 )
 
 // tell writes the lines of a change into the timeline, and keeps the books
 // about who came and went.
-func (r *Room) tell(author seat, a *attest, info *mls.CommitInfo, oldRules *Rules, oldWho *roster, res *Result) {
+func (r *Room) tell(author seat, a *attest, oldRules *Rules, oldWho *roster, res *Result) {
 	t := teller{room: r, author: author, attest: a, oldRules: oldRules, oldWho: oldWho, res: res}
 	t.people()
 	t.settings()
-	for _, u := range info.Updated {
-		before, err1 := seatOf(r.self.Root, u.Old)
-		after, err2 := seatOf(r.self.Root, u.New)
-		if err1 == nil && err2 == nil && before.credential.Profile.Name != after.credential.Profile.Name {
-			t.line(Item{Kind: ItemRenamed, Text: before.credential.Profile.Name}, after)
+	for _, now := range r.who.seats {
+		was, ok := oldWho.seat(now.user, now.device)
+		if ok && was.joinID == now.joinID && was.credential.Profile.Name != now.credential.Profile.Name {
+			t.line(Item{Kind: ItemRenamed, User: now.user, Device: now.device, Name: now.credential.Profile.Name, Text: was.credential.Profile.Name}, now)
 		}
 	}
 }
