@@ -27,6 +27,9 @@ type CommitOptions struct {
 	WelcomeExtensions func(next *Group) ([]Extension, error)
 	// PadTo rounds a PrivateMessage up to a multiple of this many bytes.
 	PadTo int
+	// From is the group that this one follows after a ReInit: its resumption
+	// key is found there.
+	From *Group
 }
 
 // LeafUpdate says what changes in an own leaf besides its encryption key.
@@ -272,7 +275,7 @@ func (g *Group) commit(d *draft) (*Pending, error) {
 	if err != nil {
 		return nil, err
 	}
-	keys, err := g.cfg.pskKeys(t.psks, g)
+	keys, err := g.cfg.pskKeys(t.psks, g, d.options.From)
 	if err != nil {
 		return nil, err
 	}

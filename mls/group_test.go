@@ -251,6 +251,7 @@ func TestPendingCommitOutlivesARestart(t *testing.T) {
 	dave := newPerson(t, DefaultSuite, "dave").keyPackage(t)
 	pending := must(groups[0].Commit(CommitOptions{Proposals: []Proposal{&Add{dave.KeyPackage}}}))(t)
 	saved := pending.Save()
+	talk(t, groups...) // what is received meanwhile belongs to the old epoch
 	alice := reload(t, groups[0])
 	again := must(alice.LoadPending(saved))(t)
 	if !bytes.Equal(again.Message(), pending.Message()) || len(again.WelcomePieces()) != 1 {
@@ -258,6 +259,9 @@ func TestPendingCommitOutlivesARestart(t *testing.T) {
 	}
 	next := must(again.Apply())(t)
 	bob := receive(t, groups[1], again.Message())
+	if len(next.messages.ratchets) > 0 {
+		t.Error("ratchets of the old epoch came along")
+	}
 	joined, _, err := Join(testConfig(), again.WelcomePieces()[0].Welcome, []*PrivateKeyPackage{dave}, next.Tree(), JoinOptions{})
 	if err != nil {
 		t.Fatal(err)

@@ -305,7 +305,8 @@ func loadPending(cfg Config, from *Group, saved []byte) (*Pending, error) {
 	}
 	records := map[string][]byte{}
 	if from != nil {
-		for _, rec := range from.Records() {
+		// Only the tree is shared; what from received since belongs to it alone.
+		for _, rec := range diffTree(nil, &tree{}, from.tree) {
 			records[string(rec.Key)] = rec.Value
 		}
 	}
