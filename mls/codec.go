@@ -205,12 +205,6 @@ func u16List[T ~uint16](raw []byte) []T {
 	return list
 }
 
-// isGrease tells the values that RFC 9420, section 13.5, reserves so that
-// implementations learn to ignore what they do not know.
-func isGrease(v uint16) bool {
-	return v&0x0f0f == 0x0a0a && v>>8 == v&0xff && v != 0xfafa
-}
-
 // bytesClone is a copy that is never nil, for values that are set but empty.
 func bytesClone(b []byte) []byte { return append(make([]byte, 0, len(b)), b...) }
 

@@ -1,6 +1,7 @@
 package mls
 
 import (
+	"crypto/hmac"
 	"fmt"
 )
 
@@ -270,7 +271,8 @@ func (p *privateMessage) senderAAD() []byte {
 // senderKey gives the key and nonce that hide the sender.
 func (cs *suite) senderKey(secret, ciphertext []byte) (key, nonce []byte) {
 	sample := ciphertext[:min(len(ciphertext), cs.nh)]
-	return cs.expandWithLabel(secret, "key", sample, cs.nk), cs.expandWithLabel(secret, "nonce", sample, nn)
+	h := hmac.New(cs.hash, secret)
+	return expandBlock(h, kdfLabel("key", sample, cs.nk), cs.nk), expandBlock(h, kdfLabel("nonce", sample, nn), nn)
 }
 
 // senderDataSize is leaf, generation and reuse guard.

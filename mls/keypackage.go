@@ -90,10 +90,10 @@ func (k *KeyPackage) verify() error {
 	if bytes.Equal(k.initKey, k.leaf.encryptionKey) {
 		return fmt.Errorf("init key is the encryption key: %w", ErrKeyPackage)
 	}
-	if _, err := cs.kem.NewPublicKey(k.initKey); err != nil {
-		return fmt.Errorf("init key: %w", ErrKeyPackage)
+	if err := cs.checkPublic(k.initKey); err != nil {
+		return fmt.Errorf("init key: %w: %w", ErrKeyPackage, err)
 	}
-	if _, err := k.leaf.public(cs); err != nil {
+	if err := cs.checkPublic(k.leaf.encryptionKey); err != nil {
 		return err
 	}
 	if !cs.verifyLabelled(k.leaf.signatureKey, "KeyPackageTBS", k.raw[:k.tbs], k.signature) {

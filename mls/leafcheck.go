@@ -141,8 +141,19 @@ func (t *tree) checkJoined(context *groupContext, credential func(CredentialChec
 			changed = append(changed, changedLeaf{index: LeafIndex(i), event: EventJoin})
 		}
 	}
+	for i, p := range t.parents {
+		if p == nil {
+			continue
+		}
+		if err := t.cs.checkPublic(p.encryptionKey); err != nil {
+			return fmt.Errorf("node %d: %w", 2*i+1, err)
+		}
+	}
 	err := parallel(len(changed), func(k int) error {
 		i := changed[k].index
+		if err := t.cs.checkPublic(t.leaves[i].encryptionKey); err != nil {
+			return fmt.Errorf("leaf %d: %w", i, err)
+		}
 		return t.leaves[i].verify(t.cs, context.groupID, i)
 	})
 	if err != nil {

@@ -1,6 +1,7 @@
 package mls
 
 import (
+	"crypto/hmac"
 	"fmt"
 	"maps"
 	"slices"
@@ -157,10 +158,12 @@ func (s *secretTree) ratchet(id ratchetID) (*ratchet, error) {
 
 // step gives the key of generation g from its secret, and the next secret.
 func (cs *suite) step(secret []byte, g uint32) (messageKey, []byte) {
+	h := hmac.New(cs.hash, secret)
+	generation := appendU32(make([]byte, 0, 4), g)
 	return messageKey{
-		cs.deriveTreeSecret(secret, "key", g, cs.nk),
-		cs.deriveTreeSecret(secret, "nonce", g, nn),
-	}, cs.deriveTreeSecret(secret, "secret", g, cs.nh)
+		expandBlock(h, kdfLabel("key", generation, cs.nk), cs.nk),
+		expandBlock(h, kdfLabel("nonce", generation, nn), nn),
+	}, expandBlock(h, kdfLabel("secret", generation, cs.nh), cs.nh)
 }
 
 // take gives the next key to send with, and moves on.

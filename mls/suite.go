@@ -149,19 +149,29 @@ func (cs *suite) extract(salt, ikm []byte) []byte {
 
 const labelPrefix = "MLS 1.0 "
 
-// expandWithLabel is section 8's ExpandWithLabel.
-func (cs *suite) expandWithLabel(secret []byte, label string, context []byte, n int) []byte {
+// kdfLabel is section 8's KDFLabel.
+func kdfLabel(label string, context []byte, n int) []byte {
 	info := make([]byte, 0, 2+2+len(labelPrefix)+len(label)+4+len(context))
 	info = appendU16(info, uint16(n))
 	info = appendLength(info, len(labelPrefix)+len(label))
 	info = append(append(info, labelPrefix...), label...)
-	info = appendVec(info, context)
+	return appendVec(info, context)
+}
+
+// expandBlock is the first block of HKDF-Expand, which is all that nearly
+// every call needs. h is keyed with the secret and can be used again.
+func expandBlock(h hash.Hash, info []byte, n int) []byte {
+	h.Reset()
+	h.Write(info)
+	h.Write([]byte{1})
+	return h.Sum(nil)[:n:n]
+}
+
+// expandWithLabel is section 8's ExpandWithLabel.
+func (cs *suite) expandWithLabel(secret []byte, label string, context []byte, n int) []byte {
+	info := kdfLabel(label, context, n)
 	if n <= cs.nh {
-		// One block of HKDF-Expand, which is nearly every call.
-		h := hmac.New(cs.hash, secret)
-		h.Write(info)
-		h.Write([]byte{1})
-		return h.Sum(nil)[:n:n]
+		return expandBlock(hmac.New(cs.hash, secret), info, n)
 	}
 	out, err := hkdf.Expand(cs.hash, secret, string(info), n)
 	if err != nil {
@@ -225,6 +235,36 @@ func (cs *suite) publicKey(raw []byte) (hpke.PublicKey, error) {
 	}
 	return key, nil
 }
+
+// checkPublic judges whether raw is a public key of the suite's KEM, without
+// the work of decoding it where that can be told from the encoding alone.
+func (cs *suite) checkPublic(raw []byte) error {
+	if cs.kem.ID() != kemXWing {
+		_, err := cs.publicKey(raw)
+		return err
+	}
+	if len(raw) != xwingKeySize {
+		return fmt.Errorf("encryption key of %d bytes: %w", len(raw), ErrLeaf)
+	}
+	// FIPS 203, section 7.2: every coefficient is below q. Any 32 bytes are an
+	// X25519 key.
+	for b := raw[:mlkemCoefficients]; len(b) > 0; b = b[3:] {
+		low := uint16(b[0]) | uint16(b[1]&0xf)<<8
+		high := uint16(b[1]>>4) | uint16(b[2])<<4
+		if low >= mlkemQ || high >= mlkemQ {
+			return fmt.Errorf("encryption key: coefficient: %w", ErrLeaf)
+		}
+	}
+	return nil
+}
+
+const (
+	kemXWing     = 0x647a
+	xwingKeySize = 1216 // ML-KEM-768's 1184, its seed at the end, and X25519's 32
+	mlkemQ       = 3329
+
+	mlkemCoefficients = 1152 // bytes: three polynomials, 12 bits a coefficient
+)
 
 // ciphertext is HPKECiphertext.
 type ciphertext struct{ kem, ct []byte }

@@ -244,7 +244,7 @@ func (g *Group) checkReplacement(i LeafIndex, leaf *Leaf, source LeafSource) err
 	if old := g.tree.leaf(i); old != nil && bytes.Equal(leaf.encryptionKey, old.encryptionKey) {
 		return fmt.Errorf("leaf %d keeps its encryption key: %w", i, ErrLeaf)
 	}
-	if _, err := leaf.public(g.cs); err != nil {
+	if err := g.cs.checkPublic(leaf.encryptionKey); err != nil {
 		return err
 	}
 	return leaf.verify(g.cs, g.context.groupID, i)

@@ -57,23 +57,28 @@ type newPath struct {
 }
 
 func (cs *suite) makePath(steps []pathStep, secret []byte) (*newPath, error) {
-	p := &newPath{steps: steps, keys: privateKeys{}}
-	for _, s := range steps {
+	p := &newPath{steps: steps, keys: privateKeys{}, publics: make([][]byte, len(steps))}
+	for range steps {
 		p.secrets = append(p.secrets, secret)
-		key, err := cs.pathKey(secret)
-		if err != nil {
-			return nil, fmt.Errorf("path key: %w", err)
-		}
-		raw, err := key.Bytes()
-		if err != nil {
-			return nil, fmt.Errorf("path key: %w", err)
-		}
-		p.keys[s.node] = raw
-		p.publics = append(p.publics, key.PublicKey().Bytes())
 		secret = cs.nextPathSecret(secret)
 	}
 	p.commit = secret
-	return p, nil
+	private := make([][]byte, len(steps))
+	err := parallel(len(steps), func(k int) error {
+		key, err := cs.pathKey(p.secrets[k])
+		if err != nil {
+			return fmt.Errorf("path key: %w", err)
+		}
+		p.publics[k] = key.PublicKey().Bytes()
+		if private[k], err = key.Bytes(); err != nil {
+			return fmt.Errorf("path key: %w", err)
+		}
+		return nil
+	})
+	for k, s := range steps {
+		p.keys[s.node] = private[k]
+	}
+	return p, err
 }
 
 // secretFor is the path secret that opens the path for the leaf at i: that of
@@ -134,7 +139,7 @@ func (t *tree) checkPath(committer LeafIndex, path *updatePath, added []LeafInde
 	if path.leaf.source != SourceCommit {
 		return nil, fmt.Errorf("path: %w", ErrLeafSource)
 	}
-	if _, err := path.leaf.public(t.cs); err != nil {
+	if err := t.cs.checkPublic(path.leaf.encryptionKey); err != nil {
 		return nil, err
 	}
 	keys := make([][]byte, len(steps))
@@ -147,8 +152,8 @@ func (t *tree) checkPath(committer LeafIndex, path *updatePath, added []LeafInde
 				return nil, fmt.Errorf("node %d: length of a secret: %w", k, ErrPath)
 			}
 		}
-		if _, err := t.cs.kem.NewPublicKey(n.encryptionKey); err != nil {
-			return nil, fmt.Errorf("node %d: key: %w", k, ErrPath)
+		if err := t.cs.checkPublic(n.encryptionKey); err != nil {
+			return nil, fmt.Errorf("node %d: %w: %w", k, ErrPath, err)
 		}
 		keys[k] = n.encryptionKey
 	}
