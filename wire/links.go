@@ -5,7 +5,7 @@ package wire
 type CreateLink struct {
 	Room      RoomID `cbor:"1,keyasint"`
 	Link      LinkID `cbor:"2,keyasint"`
-	TokenHash Hash   `cbor:"3,keyasint"`           // SHA-256 of the fetch token
+	TokenHash Hash   `cbor:"3,keyasint"`           // identity.TokenHash of the fetch token
 	Uses      uint32 `cbor:"4,keyasint,omitempty"` // 0 = any number
 	Expires   uint64 `cbor:"5,keyasint,omitempty"` // ms; 0 = never
 	Approval  bool   `cbor:"6,keyasint,omitempty"` // strangers knock instead of joining
