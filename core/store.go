@@ -297,6 +297,11 @@ type (
 		User   wire.UserID
 		Seen   uint64
 	}
+	SetFailures struct { // of a user's password
+		User     wire.UserID
+		Failures uint32
+		At       uint64
+	}
 	PutPackage    struct{ PackageRecord }
 	DropPackage   struct{ PackageRecord } // by Device and Hash
 	DropPackages  struct{ Device wire.DeviceID }
@@ -326,7 +331,11 @@ type (
 		Device wire.DeviceID
 		ID     uint64
 	}
-	PutLink   struct{ LinkRecord }
+	PutLink struct{ LinkRecord }
+	UseLink struct { // sets Used of a link that is still there
+		Link wire.LinkID
+		Used uint32
+	}
 	DropLink  struct{ Link wire.LinkID } // with its GroupInfo and knocks
 	PutKnock  struct{ KnockRecord }      // by Room and Device
 	DropKnock struct {
@@ -339,6 +348,10 @@ type (
 		Hash  wire.Hash
 		Index int
 		Data  []byte
+	}
+	KeepBlob struct { // clears Until: an entry names it
+		Room wire.RoomID
+		Hash wire.Hash
 	}
 	DropBlob struct {
 		Room wire.RoomID

@@ -19,7 +19,7 @@ type topic struct {
 	subs []*sub
 }
 
-type sub struct{ fn func([]byte) }
+type sub struct{ fn func(core.Message) }
 
 var _ core.Bus = (*Bus)(nil)
 
@@ -27,7 +27,7 @@ var _ core.Bus = (*Bus)(nil)
 func New() *Bus { return &Bus{topics: map[core.Topic]*topic{}} }
 
 // Publish calls the subscribers before it returns.
-func (b *Bus) Publish(name core.Topic, msg []byte) {
+func (b *Bus) Publish(name core.Topic, msg core.Message) {
 	b.mu.RLock()
 	t := b.topics[name]
 	b.mu.RUnlock()
@@ -42,7 +42,7 @@ func (b *Bus) Publish(name core.Topic, msg []byte) {
 }
 
 // Subscribe adds fn; after cancel has returned it is not called any more.
-func (b *Bus) Subscribe(name core.Topic, fn func([]byte)) (cancel func()) {
+func (b *Bus) Subscribe(name core.Topic, fn func(core.Message)) (cancel func()) {
 	s := &sub{fn: fn}
 	b.mu.Lock()
 	defer b.mu.Unlock()

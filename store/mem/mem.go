@@ -125,9 +125,9 @@ func (s *Store) check(changes []core.Change) error {
 			if owner, taken := s.logins[c.Login]; taken && owner != c.ID {
 				return fmt.Errorf("mem: login name is taken")
 			}
-		case core.DropDevice, core.PutDevice, core.TouchDevice, core.PutPackage, core.DropPackage, core.DropPackages, core.PutLastResort,
-			core.PutRoom, core.PutRoute, core.PutGroupInfo, core.DropGroupInfo, core.PutWelcome, core.DropWelcome, core.PutLink, core.DropLink,
-			core.PutKnock, core.DropKnock, core.PutBlob, core.PutChunk, core.DropBlob, core.PutAnswer, core.PutTicket, core.DropTicket,
+		case core.DropDevice, core.PutDevice, core.TouchDevice, core.SetFailures, core.PutPackage, core.DropPackage, core.DropPackages, core.PutLastResort,
+			core.PutRoom, core.PutRoute, core.PutGroupInfo, core.DropGroupInfo, core.PutWelcome, core.DropWelcome, core.PutLink, core.UseLink, core.DropLink,
+			core.PutKnock, core.DropKnock, core.PutBlob, core.KeepBlob, core.PutChunk, core.DropBlob, core.PutAnswer, core.PutTicket, core.DropTicket,
 			core.PutToken, core.DropToken, core.PutBan, core.DropBan, core.PutAudit:
 		default:
 			return fmt.Errorf("mem: unknown change %T", change)
@@ -154,6 +154,11 @@ func (s *Store) applyAccount(change core.Change) bool {
 		}
 		if u, ok := s.users[c.User]; ok {
 			u.Seen = c.Seen
+			s.users[c.User] = u
+		}
+	case core.SetFailures:
+		if u, ok := s.users[c.User]; ok {
+			u.Failures, u.FailedAt = c.Failures, c.At
 			s.users[c.User] = u
 		}
 	case core.PutPackage:
@@ -199,6 +204,11 @@ func (s *Store) applyRoom(change core.Change) bool {
 		s.inbox[c.Device] = slices.DeleteFunc(slices.Clone(s.inbox[c.Device]), func(i inboxItem) bool { return i.welcome.ID == c.ID })
 	case core.PutLink:
 		s.links[c.ID] = c.LinkRecord
+	case core.UseLink:
+		if l, ok := s.links[c.Link]; ok {
+			l.Used = c.Used
+			s.links[c.Link] = l
+		}
 	case core.DropLink:
 		room := s.links[c.Link].Room
 		delete(s.links, c.Link)
@@ -210,6 +220,11 @@ func (s *Store) applyRoom(change core.Change) bool {
 		delete(s.knocks, routeKey{c.Room, c.Device})
 	case core.PutBlob:
 		s.blobs[blobKey{c.Room, c.Hash}] = c.BlobRecord
+	case core.KeepBlob:
+		if b, ok := s.blobs[blobKey{c.Room, c.Hash}]; ok {
+			b.Until = 0
+			s.blobs[blobKey{c.Room, c.Hash}] = b
+		}
 	case core.PutChunk:
 		key := blobKey{c.Room, c.Hash}
 		if s.chunks[key] == nil {

@@ -1,0 +1,288 @@
+package core
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/securelink-chat/securelink/wire"
+)
+
+// What an operator may do. Nothing here reads a message, enters a room or
+// makes anybody an administrator of one: the core has no key to do it with.
+// Every act is in the audit log.
+
+// operator is who acts through the local socket, in the audit log.
+const operator = "operator"
+
+func (s *Server) audit(who, act, subject string) Change {
+	return PutAudit{AuditRecord{Time: s.now(), Who: who, Act: act, Subject: subject}}
+}
+
+// HasAdmin reports whether anybody has claimed the administrator's link.
+func (s *Server) HasAdmin(ctx context.Context) (bool, error) {
+	var after wire.UserID
+	for {
+		users, err := s.store.Users(ctx, after, 1000)
+		if err != nil || len(users) == 0 {
+			return false, err
+		}
+		for _, u := range users {
+			if u.Admin {
+				return true, nil
+			}
+			after = u.ID
+		}
+	}
+}
+
+// NewToken makes a token: for an administrator (one use, replacing earlier
+// ones), or to register. life 0 means that it does not expire.
+func (s *Server) NewToken(ctx context.Context, kind TokenKind, uses uint32, life time.Duration, note string) (wire.Token, error) {
+	t := NewToken()
+	rec := TokenRecord{Hash: sha256.Sum256(t[:]), Kind: kind, Uses: max(uses, 1), Note: note, Created: s.now()}
+	if life > 0 {
+		rec.Expires = s.now() + uint64(life.Milliseconds())
+	}
+	var changes []Change
+	if kind == TokenAdmin {
+		rec.Uses = 1
+		old, err := s.store.Tokens(ctx)
+		if err != nil {
+			return t, err
+		}
+		for _, o := range old {
+			if o.Kind == TokenAdmin {
+				changes = append(changes, DropToken{Hash: o.Hash})
+			}
+		}
+	}
+	changes = append(changes, PutToken{rec}, s.audit(operator, "token created", note))
+	return t, s.writer.commit(changes...)
+}
+
+// spendToken returns the change that takes one use of a token.
+func (s *Server) spendToken(ctx context.Context, t wire.Token, kinds ...TokenKind) ([]Change, error) {
+	rec, ok, err := s.store.Token(ctx, sha256.Sum256(t[:]))
+	if err != nil {
+		return nil, err
+	}
+	fits := false
+	for _, k := range kinds {
+		fits = fits || rec.Kind == k
+	}
+	if !ok || !fits || rec.Expires != 0 && rec.Expires <= s.now() {
+		return nil, wire.Refuse(wire.BadCredentials)
+	}
+	if rec.Kind == TokenAdmin && len(kinds) > 1 {
+		return nil, nil // it lets its holder register; claiming spends it
+	}
+	if rec.Uses <= 1 {
+		return []Change{DropToken{Hash: rec.Hash}}, nil
+	}
+	rec.Uses--
+	return []Change{PutToken{rec}}, nil
+}
+
+// Tokens lists the tokens in force, by their hashes.
+func (s *Server) Tokens(ctx context.Context) ([]TokenRecord, error) { return s.store.Tokens(ctx) }
+
+// DropToken ends a token.
+func (s *Server) DropToken(hash wire.Hash) error {
+	return s.writer.commit(DropToken{Hash: hash}, s.audit(operator, "token dropped", hash.String()))
+}
+
+// Users lists accounts after one.
+func (s *Server) Users(ctx context.Context, after wire.UserID, limit int) ([]UserRecord, error) {
+	return s.store.Users(ctx, after, limit)
+}
+
+// FindUser finds an account by login name.
+func (s *Server) FindUser(ctx context.Context, login string) (UserRecord, bool, error) {
+	return s.store.UserByLogin(ctx, login)
+}
+
+// Devices lists a user's devices.
+func (s *Server) Devices(ctx context.Context, user wire.UserID) ([]DeviceRecord, error) {
+	return s.store.Devices(ctx, user)
+}
+
+// RevokeDevice ends a device on the operator's word.
+func (s *Server) RevokeDevice(id wire.DeviceID) error { return s.dropDevice(id, 0, nil) }
+
+// BanUser shuts an account out, or lets it in again.
+func (s *Server) BanUser(ctx context.Context, id wire.UserID, banned bool, reason string) error {
+	defer s.keyed.lock(id)()
+	user, ok, err := s.store.User(ctx, id)
+	if err != nil || !ok {
+		return errors.Join(err, wire.Refuse(wire.NotFound))
+	}
+	user.Banned = banned
+	act := "user unbanned"
+	if banned {
+		act = "user banned: " + reason
+	}
+	if err := s.writer.commit(PutUser{user}, s.audit(operator, act, id.String())); err != nil {
+		return err
+	}
+	if !banned {
+		return nil
+	}
+	devices, err := s.store.Devices(ctx, id)
+	if err != nil {
+		return err
+	}
+	for _, d := range devices {
+		for _, c := range s.devices.of(d.ID) {
+			c.cut(wire.Cut{Code: wire.Banned})
+		}
+	}
+	return nil
+}
+
+// SetAdmin gives or takes the mark of an administrator of the server.
+func (s *Server) SetAdmin(ctx context.Context, id wire.UserID, admin bool) error {
+	defer s.keyed.lock(id)()
+	user, ok, err := s.store.User(ctx, id)
+	if err != nil || !ok {
+		return errors.Join(err, wire.Refuse(wire.NotFound))
+	}
+	user.Admin = admin
+	return s.writer.commit(PutUser{user}, s.audit(operator, fmt.Sprintf("admin %t", admin), id.String()))
+}
+
+// ResetPassword forgets an account's password, and its failures: only enrolled
+// devices can log in until one of them sets another.
+func (s *Server) ResetPassword(ctx context.Context, id wire.UserID) error {
+	defer s.keyed.lock(id)()
+	user, ok, err := s.store.User(ctx, id)
+	if err != nil || !ok || user.Login == "" {
+		return errors.Join(err, wire.Refuse(wire.NotFound))
+	}
+	user.Verifier, user.Salt2 = NewToken(), [16]byte{}
+	user.Failures, user.FailedAt = 0, 0
+	s.guesses.clear(user.Login)
+	return s.writer.commit(PutUser{user}, s.audit(operator, "password reset", id.String()))
+}
+
+// CreateOpenRoom makes a named room that anyone may enter; whoever enters
+// first founds its group.
+func (s *Server) CreateOpenRoom(name string) (wire.RoomID, error) {
+	t := NewToken()
+	id := wire.RoomID(t[:16])
+	return id, s.writer.commit(PutRoom{RoomRecord{ID: id, Kind: wire.RoomOpen, Name: name, Created: s.now()}},
+		s.audit(operator, "room created", id.String()))
+}
+
+// OpenRooms lists the open rooms after one.
+func (s *Server) OpenRooms(ctx context.Context, after wire.RoomID, limit int) ([]RoomRecord, error) {
+	return s.store.OpenRooms(ctx, after, limit)
+}
+
+// AuditLog lists acts after an id, oldest first.
+func (s *Server) AuditLog(ctx context.Context, after uint64, limit int) ([]AuditRecord, error) {
+	return s.store.AuditLog(ctx, after, limit)
+}
+
+// Stats are counts of this moment.
+type Stats struct {
+	Connections int // with their handshake done
+	Devices     int // known to be connected, or lately
+	Rooms       int // in memory
+	Waiting     int // jobs for the writer
+}
+
+// Stats counts.
+func (s *Server) Stats() Stats {
+	var out Stats
+	s.mu.Lock()
+	out.Connections = len(s.conns)
+	s.mu.Unlock()
+	s.devices.mu.Lock()
+	out.Devices = len(s.devices.by)
+	s.devices.mu.Unlock()
+	out.Rooms = s.rooms.count()
+	s.writer.mu.Lock()
+	out.Waiting = len(s.writer.queue)
+	s.writer.mu.Unlock()
+	return out
+}
+
+// bans holds the banned address ranges in memory.
+type bans struct {
+	store ServiceStore
+
+	mu  sync.RWMutex
+	all []BanRecord
+}
+
+func newBans(ctx context.Context, store ServiceStore) (*bans, error) {
+	b := &bans{store: store}
+	return b, b.load(ctx)
+}
+
+func (b *bans) load(ctx context.Context) error {
+	all, err := b.store.Bans(ctx)
+	if err != nil {
+		return fmt.Errorf("core: read bans: %w", err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.all = all
+	return nil
+}
+
+// address refuses a banned address.
+func (b *bans) address(addr netip.Addr) error {
+	addr = addr.Unmap().WithZone("")
+	now := uint64(time.Now().UnixMilli())
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	for _, ban := range b.all {
+		if ban.Expires != 0 && ban.Expires <= now {
+			continue
+		}
+		if p, err := netip.ParsePrefix(ban.What); err == nil && p.Contains(addr) {
+			return wire.Refuse(wire.Banned)
+		}
+	}
+	return nil
+}
+
+// BanAddress shuts a range of addresses out; life 0 is for ever.
+func (s *Server) BanAddress(ctx context.Context, what netip.Prefix, reason string, life time.Duration) error {
+	rec := BanRecord{What: what.Masked().String(), Reason: reason, Created: s.now()}
+	if life > 0 {
+		rec.Expires = s.now() + uint64(life.Milliseconds())
+	}
+	if err := s.writer.commit(PutBan{rec}, s.audit(operator, "addresses banned: "+reason, rec.What)); err != nil {
+		return err
+	}
+	if err := s.bans.load(ctx); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		if what.Contains(c.link.RemoteAddr().Addr().Unmap()) {
+			c.cut(wire.Cut{Code: wire.Banned})
+		}
+	}
+	return nil
+}
+
+// UnbanAddress lets a range in again.
+func (s *Server) UnbanAddress(ctx context.Context, what netip.Prefix) error {
+	name := what.Masked().String()
+	if err := s.writer.commit(DropBan{What: name}, s.audit(operator, "addresses unbanned", name)); err != nil {
+		return err
+	}
+	return s.bans.load(ctx)
+}
+
+// Bans lists the bans.
+func (s *Server) Bans(ctx context.Context) ([]BanRecord, error) { return s.store.Bans(ctx) }

@@ -1,0 +1,478 @@
+package core
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"time"
+
+	"github.com/securelink-chat/securelink/identity"
+	"github.com/securelink-chat/securelink/wire"
+)
+
+func (c *conn) doHello(_ context.Context, r *wire.Hello) (any, error) {
+	if r.Version != wire.Version {
+		return nil, wire.Refuse(wire.BadVersion)
+	}
+	if len(r.Agent) > 64 {
+		return nil, wire.Refuse(wire.Malformed)
+	}
+	c.hello = true
+	return wire.HelloOK{Version: wire.Version, Time: c.s.now(), Server: c.s.cfg.Name, Lounge: c.s.lounge,
+		Registration: c.s.cfg.Registration, Limits: c.s.limits.Values(), Delegation: c.s.delegation()}, nil
+}
+
+func (s *Server) delegation() []byte {
+	d := s.cfg.Keys.Delegation
+	return append(d.Delegate[:], d.Signature[:]...)
+}
+
+func (c *conn) doPing(context.Context, *wire.Ping) (any, error) { return wire.Empty{}, nil }
+
+// doLogin takes an enrolled device's proof. Nobody's wrong guesses can stand in
+// its way: attempts are counted only when a proof fails.
+func (c *conn) doLogin(ctx context.Context, r *wire.Login) (any, error) {
+	if c.loggedIn() {
+		return nil, wire.Refuse(wire.Conflict)
+	}
+	device, ok, err := c.s.store.Device(ctx, r.Device)
+	if err != nil {
+		return nil, err
+	}
+	if !ok || device.User != r.User || c.verify(device.Key, r.Device, r.User, r.Proof) != nil {
+		return nil, c.failedProof()
+	}
+	switch device.State {
+	case wire.DeviceWaiting:
+		return nil, wire.Refuse(wire.Waiting)
+	case wire.DeviceRevoked:
+		return nil, wire.Refuse(wire.DeviceGone)
+	}
+	user, ok, err := c.s.store.User(ctx, r.User)
+	if err != nil || !ok {
+		return nil, errors.Join(err, wire.Refuse(wire.Internal))
+	}
+	return c.enter(ctx, user, device)
+}
+
+// verify checks a proof over this connection's link.
+func (c *conn) verify(key identity.PublicKey, device wire.DeviceID, user wire.UserID, proof []byte) error {
+	if len(proof) != len(identity.Signature{}) {
+		return identity.ErrSignature
+	}
+	return identity.VerifyLogin(c.s.cfg.Keys.Root, c.link.Exporter(), identity.DeviceID(device), identity.UserID(user), key,
+		identity.Signature(proof))
+}
+
+func (c *conn) failedProof() error {
+	if err := c.s.gate.login(c.link.RemoteAddr().Addr()); err != nil {
+		return err
+	}
+	c.log.Warn("login failed", "how", "proof")
+	return wire.Refuse(wire.BadCredentials)
+}
+
+// enter makes the session the device's.
+func (c *conn) enter(ctx context.Context, user UserRecord, device DeviceRecord) (any, error) {
+	if user.Banned {
+		return nil, wire.Refuse(wire.Banned)
+	}
+	state, replaced := c.s.devices.enter(c, device.ID, c.s.limits.Get(wire.ConnectionsPerDevice))
+	c.user, c.device, c.state, c.waiting = user.ID, device.ID, state, wire.DeviceID{}
+	if replaced != nil {
+		replaced.cut(wire.Cut{Code: wire.Replaced})
+	}
+	c.log = c.log.With(logUser(user.ID), logDevice(device.ID))
+	c.log.Info("login", "guest", user.Login == "")
+	c.hook(device.ID)
+	c.touch()
+	ok := wire.LoginOK{User: user.ID, Login: user.Login, Admin: user.Admin}
+	count, err := c.countPackages(ctx, device.ID)
+	if err != nil {
+		return nil, err
+	}
+	ok.KeyPackages, ok.LastResort = count.OneTime, count.LastResort
+	welcomes, err := c.s.store.CountWelcomes(ctx, device.ID)
+	if err != nil {
+		return nil, err
+	}
+	ok.Welcomes = uint(welcomes)
+	devices, err := c.s.store.Devices(ctx, user.ID)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range devices {
+		if d.State == wire.DeviceWaiting && d.Expires > c.s.now() {
+			ok.PendingCount++
+		}
+	}
+	return ok, nil
+}
+
+// hook takes the events for a device from the bus to this connection.
+func (c *conn) hook(device wire.DeviceID) {
+	c.unhook = append(c.unhook, c.s.bus.Subscribe(deviceTopic(device), func(m Message) { c.out.push(m.Data) }))
+}
+
+// touch notes that the device was here, to the hour.
+func (c *conn) touch() {
+	const hour = 3600 * 1000
+	seen := c.s.now() / hour * hour
+	c.state.mu.Lock()
+	known := c.state.seen == seen
+	c.state.seen = seen
+	c.state.mu.Unlock()
+	if known {
+		return
+	}
+	// Nobody waits for this one, and a failed commit is in the log already.
+	_ = c.s.writer.submit(job{changes: []Change{TouchDevice{Device: c.device, User: c.user, Seen: seen}}, done: func(error) {}})
+}
+
+// account checks what a new account says of itself.
+func (c *conn) account(a *wire.Account) (cert identity.Certificate, user wire.UserID, err error) {
+	cert, err = identity.DecodeCertificate(a.Certificate)
+	if err != nil {
+		return cert, user, wire.Refuse(wire.Malformed)
+	}
+	root := c.s.cfg.Keys.Root
+	user = wire.UserID(cert.User(root))
+	if cert.Verify(root) != nil || c.verify(cert.DeviceKey, wire.DeviceID(cert.Device), user, a.Proof) != nil {
+		return cert, user, c.failedProof()
+	}
+	return cert, user, c.checkProfile(a.Profile, cert.Identity)
+}
+
+func (c *conn) checkProfile(raw []byte, by identity.PublicKey) error {
+	if len(raw) > c.s.limits.Get(wire.ProfileBytes) {
+		return wire.RefuseSize(wire.ProfileBytes)
+	}
+	profile, err := identity.DecodeProfile(raw)
+	if err != nil || profile.Verify(c.s.cfg.Keys.Root, by) != nil {
+		return wire.Refuse(wire.Malformed)
+	}
+	return nil
+}
+
+func (c *conn) doGuest(ctx context.Context, r *wire.Guest) (any, error) {
+	if c.loggedIn() {
+		return nil, wire.Refuse(wire.Conflict)
+	}
+	cert, user, err := c.account(&r.Account)
+	if err != nil {
+		return nil, err
+	}
+	defer c.s.keyed.lock(user)()
+	if known, ok, err := c.s.store.User(ctx, user); err != nil {
+		return nil, err
+	} else if ok {
+		return c.enterCertified(ctx, known, cert, r.Account.Certificate)
+	}
+	spent, err := c.mayRegister(ctx, r.Token, r.Link)
+	if err != nil {
+		return nil, err
+	}
+	rec := UserRecord{ID: user, Identity: cert.Identity, Profile: r.Account.Profile, Created: c.s.now()}
+	return c.newAccount(ctx, rec, cert, r.Account.Certificate, spent)
+}
+
+func (c *conn) doRegister(ctx context.Context, r *wire.Register) (any, error) {
+	if c.loggedIn() {
+		return nil, wire.Refuse(wire.Conflict)
+	}
+	cert, user, err := c.account(&r.Account)
+	if err != nil {
+		return nil, err
+	}
+	rec := UserRecord{ID: user, Identity: cert.Identity, Profile: r.Account.Profile, Created: c.s.now()}
+	if err := setPassword(&rec, r.Login, r.Salt, r.Params, r.Auth); err != nil {
+		return nil, err
+	}
+	defer c.s.keyed.lock(user)()
+	if known, ok, err := c.s.store.User(ctx, user); err != nil {
+		return nil, err
+	} else if ok {
+		// A retry whose first answer was lost, or an account that has a name.
+		if known.Login != r.Login {
+			return nil, wire.Refuse(wire.Conflict)
+		}
+		return c.enterCertified(ctx, known, cert, r.Account.Certificate)
+	}
+	defer c.s.keyed.lock(r.Login)()
+	if _, taken, err := c.s.store.UserByLogin(ctx, r.Login); err != nil {
+		return nil, err
+	} else if taken {
+		return nil, wire.Refuse(wire.Conflict)
+	}
+	spent, err := c.mayRegister(ctx, r.Token, nil)
+	if err != nil {
+		return nil, err
+	}
+	return c.newAccount(ctx, rec, cert, r.Account.Certificate, spent)
+}
+
+// enterCertified logs in a device of a known user by its certificate alone:
+// whoever holds the identity key needs no approval.
+func (c *conn) enterCertified(ctx context.Context, user UserRecord, cert identity.Certificate, raw []byte) (any, error) {
+	device, ok, err := c.s.store.Device(ctx, wire.DeviceID(cert.Device))
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case ok && (device.User != user.ID || device.Key != cert.DeviceKey):
+		return nil, wire.Refuse(wire.Conflict)
+	case ok && device.State == wire.DeviceRevoked:
+		return nil, wire.Refuse(wire.DeviceGone)
+	case ok && device.State == wire.DeviceEnrolled:
+		return c.enter(ctx, user, device)
+	}
+	if err := c.roomForDevice(ctx, user.ID); err != nil {
+		return nil, err
+	}
+	device = enrolledDevice(user.ID, cert, raw)
+	if err := c.s.writer.commit(PutDevice{device}); err != nil {
+		return nil, err
+	}
+	return c.enter(ctx, user, device)
+}
+
+// roomForDevice refuses an enrolled device too many.
+func (c *conn) roomForDevice(ctx context.Context, user wire.UserID) error {
+	devices, err := c.s.store.Devices(ctx, user)
+	if err != nil {
+		return err
+	}
+	n := 0
+	for _, d := range devices {
+		if d.State == wire.DeviceEnrolled {
+			n++
+		}
+	}
+	if n >= c.s.limits.Get(wire.DevicesPerUser) {
+		return wire.RefuseLimit(wire.DevicesPerUser, 0)
+	}
+	return nil
+}
+
+func enrolledDevice(user wire.UserID, cert identity.Certificate, raw []byte) DeviceRecord {
+	return DeviceRecord{ID: wire.DeviceID(cert.Device), User: user, State: wire.DeviceEnrolled, Key: cert.DeviceKey,
+		Class: uint8(cert.Class), Created: cert.Created, Certificate: raw}
+}
+
+func (c *conn) newAccount(ctx context.Context, user UserRecord, cert identity.Certificate, raw []byte, spent []Change) (any, error) {
+	if _, taken, err := c.s.store.Device(ctx, wire.DeviceID(cert.Device)); err != nil {
+		return nil, err
+	} else if taken {
+		return nil, wire.Refuse(wire.Conflict)
+	}
+	if err := c.s.gate.account(c.link.RemoteAddr().Addr()); err != nil {
+		return nil, err
+	}
+	device := enrolledDevice(user.ID, cert, raw)
+	changes := append(spent, PutUser{user}, PutDevice{device})
+	if err := c.s.writer.commit(changes...); err != nil {
+		return nil, err
+	}
+	c.log.Info("account made", logUser(user.ID), "guest", user.Login == "")
+	return c.enter(ctx, user, device)
+}
+
+// mayRegister holds a new account against the registration mode, and returns
+// what the account spends.
+func (c *conn) mayRegister(ctx context.Context, token *wire.Token, link *wire.Link) ([]Change, error) {
+	switch c.s.cfg.Registration {
+	case wire.RegistrationOpen:
+		return nil, nil
+	case wire.RegistrationInvite:
+		if link != nil {
+			if _, err := c.s.openLink(ctx, link); err == nil {
+				return nil, nil
+			}
+		}
+		if token != nil {
+			change, err := c.s.spendToken(ctx, *token, TokenRegister, TokenAdmin)
+			if err != nil {
+				return nil, err
+			}
+			return change, nil
+		}
+	}
+	return nil, wire.Refuse(wire.NotRegistering)
+}
+
+func setPassword(rec *UserRecord, login string, salt [16]byte, params wire.PasswordParams, auth wire.Secret) error {
+	canonical, err := identity.CanonicalLogin(login)
+	if err != nil || canonical != login || len(auth) != 32 {
+		return wire.Refuse(wire.Malformed)
+	}
+	p := identity.PasswordParams{MemoryKiB: params.MemoryKiB, Time: params.Time, Threads: params.Threads}
+	if p.Check(identity.PasswordParams{}) != nil {
+		return wire.Refuse(wire.Malformed)
+	}
+	rec.Login, rec.Salt, rec.Params = login, salt, params
+	_, _ = rand.Read(rec.Salt2[:]) // never fails (crypto/rand)
+	rec.Verifier = identity.PasswordVerifier([32]byte(auth), rec.Salt2)
+	rec.Failures, rec.FailedAt = 0, 0
+	return nil
+}
+
+// doPasswordSalt answers alike for names that nobody has.
+func (c *conn) doPasswordSalt(ctx context.Context, r *wire.PasswordSalt) (any, error) {
+	login, err := identity.CanonicalLogin(r.Login)
+	if err != nil || login != r.Login {
+		return nil, wire.Refuse(wire.Malformed)
+	}
+	if err := c.s.gate.login(c.link.RemoteAddr().Addr()); err != nil {
+		return nil, err
+	}
+	fake := identity.FakeSalt(c.s.cfg.Keys.Secret, login)
+	d := identity.DefaultPasswordParams
+	answer := wire.PasswordSaltOK{Salt: fake, Params: wire.PasswordParams{MemoryKiB: d.MemoryKiB, Time: d.Time, Threads: d.Threads}}
+	user, ok, err := c.s.store.UserByLogin(ctx, login)
+	if err != nil {
+		return nil, err
+	}
+	if ok {
+		answer = wire.PasswordSaltOK{Salt: user.Salt, Params: user.Params}
+	}
+	return answer, nil
+}
+
+// doPasswordLogin opens an account to a device that is not enrolled. A name
+// that nobody has fails like a wrong password, and is delayed like one.
+func (c *conn) doPasswordLogin(ctx context.Context, r *wire.PasswordLogin) (any, error) {
+	login, err := identity.CanonicalLogin(r.Login)
+	if c.loggedIn() || err != nil || login != r.Login || len(r.Auth) != 32 {
+		return nil, wire.Refuse(wire.Malformed)
+	}
+	if err := c.s.gate.login(c.link.RemoteAddr().Addr()); err != nil {
+		return nil, err
+	}
+	defer c.s.keyed.lock(login)()
+	user, ok, err := c.s.store.UserByLogin(ctx, login)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.s.guesses.may(login, user); err != nil {
+		return nil, err
+	}
+	right := identity.CheckPassword(user.Verifier, [32]byte(r.Auth), user.Salt2)
+	if !ok || !right {
+		failures, at := c.s.guesses.failed(login, user)
+		c.log.Warn("login failed", "how", "password")
+		if ok {
+			if err := c.s.writer.commit(SetFailures{User: user.ID, Failures: failures, At: at}); err != nil {
+				return nil, err
+			}
+		}
+		return nil, wire.Refuse(wire.BadCredentials)
+	}
+	if user.Banned {
+		return nil, wire.Refuse(wire.Banned)
+	}
+	c.s.guesses.clear(login)
+	if user.Failures != 0 {
+		if err := c.s.writer.commit(SetFailures{User: user.ID}); err != nil {
+			return nil, err
+		}
+	}
+	c.opened = user.ID
+	return wire.PasswordLoginOK{User: user.ID, Identity: user.Identity[:], Profile: user.Profile}, nil
+}
+
+func (c *conn) doLogout(_ context.Context, r *wire.Logout) (any, error) {
+	if r.Forget {
+		if err := c.s.dropDevice(c.device, 0, nil); err != nil {
+			return nil, err
+		}
+	}
+	c.log.Info("logout", "forget", r.Forget)
+	defer c.cut(wire.Cut{Code: wire.Unauthenticated})
+	return wire.Empty{}, nil
+}
+
+// doSetPassword gives a guest a name, or changes a password that is known.
+func (c *conn) doSetPassword(ctx context.Context, r *wire.SetPassword) (any, error) {
+	defer c.s.keyed.lock(c.user)()
+	user, ok, err := c.s.store.User(ctx, c.user)
+	if err != nil || !ok {
+		return nil, errors.Join(err, wire.Refuse(wire.Internal))
+	}
+	defer c.s.keyed.lock(r.Login)()
+	if user.Login != "" {
+		if r.Login != user.Login || len(r.Old) != 32 {
+			return nil, wire.Refuse(wire.Malformed)
+		}
+		if err := c.s.gate.login(c.link.RemoteAddr().Addr()); err != nil {
+			return nil, err
+		}
+		if !identity.CheckPassword(user.Verifier, [32]byte(r.Old), user.Salt2) {
+			return nil, wire.Refuse(wire.BadCredentials)
+		}
+	} else if _, taken, err := c.s.store.UserByLogin(ctx, r.Login); err != nil {
+		return nil, err
+	} else if taken {
+		return nil, wire.Refuse(wire.Conflict)
+	}
+	if err := setPassword(&user, r.Login, r.Salt, r.Params, r.Auth); err != nil {
+		return nil, err
+	}
+	c.s.guesses.clear(r.Login)
+	c.log.Info("password set")
+	return wire.Empty{}, c.s.writer.commit(PutUser{user}, c.s.audit(c.user.String(), "password set", c.user.String()))
+}
+
+func (c *conn) doSetProfile(ctx context.Context, r *wire.SetProfile) (any, error) {
+	defer c.s.keyed.lock(c.user)()
+	user, ok, err := c.s.store.User(ctx, c.user)
+	if err != nil || !ok {
+		return nil, errors.Join(err, wire.Refuse(wire.Internal))
+	}
+	if err := c.checkProfile(r.Profile, user.Identity); err != nil {
+		return nil, err
+	}
+	before, err := identity.DecodeProfile(user.Profile)
+	if err != nil {
+		return nil, err
+	}
+	after, err := identity.DecodeProfile(r.Profile)
+	if err != nil || after.Version <= before.Version {
+		return nil, wire.Refuse(wire.Conflict)
+	}
+	user.Profile = r.Profile
+	return wire.Empty{}, c.s.writer.commit(PutUser{user})
+}
+
+// doClaimAdmin spends the administrator's link.
+func (c *conn) doClaimAdmin(ctx context.Context, r *wire.ClaimAdmin) (any, error) {
+	if err := c.s.gate.login(c.link.RemoteAddr().Addr()); err != nil {
+		return nil, err
+	}
+	defer c.s.keyed.lock(c.user)()
+	spent, err := c.s.spendToken(ctx, r.Token, TokenAdmin)
+	if err != nil {
+		return nil, err
+	}
+	user, ok, err := c.s.store.User(ctx, c.user)
+	if err != nil || !ok {
+		return nil, errors.Join(err, wire.Refuse(wire.Internal))
+	}
+	user.Admin = true
+	changes := append(spent, PutUser{user}, c.s.audit(c.user.String(), "admin claimed", c.user.String()))
+	if err := c.s.writer.commit(changes...); err != nil {
+		return nil, err
+	}
+	c.log.Info("administrator")
+	return wire.ClaimAdminOK{Notice: c.s.notice(identity.NoticeOwner, c.s.lounge, c.user, wire.DeviceID{})}, nil
+}
+
+// notice is the delegate's signed word.
+func (s *Server) notice(kind identity.NoticeKind, room wire.RoomID, user wire.UserID, device wire.DeviceID) []byte {
+	n := identity.Notice{Kind: kind, Group: identity.GroupID(room), User: identity.UserID(user), Device: identity.DeviceID(device),
+		Delegation: s.cfg.Keys.Delegation}
+	identity.SignNotice(s.cfg.Keys.Root, s.cfg.Keys.Delegate, &n)
+	return n.Encode()
+}
+
+// maxDelay bounds the growing delay of a password.
+const maxDelay = time.Hour

@@ -1,0 +1,285 @@
+package core
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/securelink-chat/securelink/link"
+	"github.com/securelink-chat/securelink/wire"
+)
+
+// ErrClosed means that the server was closed.
+var ErrClosed = errors.New("core: closed")
+
+// Server is one core. New starts its goroutines, Close ends them.
+type Server struct {
+	cfg     Config
+	limits  *wire.Limits
+	store   Store
+	bus     Bus
+	log     *slog.Logger
+	link    *link.Server
+	lounge  wire.RoomID
+	writer  *writer
+	answers *answers
+	gate    *admission
+	guesses *guesses
+	bans    *bans
+	devices *registry
+	rooms   *rooms
+	keyed   keyedLock // serialises claims, names, links: one lock a key
+
+	welcomeID atomic.Uint64
+	connID    atomic.Uint64
+
+	ctx    context.Context // ends when Close begins
+	cancel context.CancelFunc
+	loops  sync.WaitGroup // writer, finisher, sweeper
+
+	mu     sync.Mutex
+	conns  map[*conn]struct{}
+	closed bool
+	serves sync.WaitGroup // Serve calls, with the connections' writers
+}
+
+// New makes a server over a store. It must be closed.
+func New(ctx context.Context, cfg Config) (*Server, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	s := &Server{cfg: cfg, limits: cfg.Limits, store: cfg.Store, bus: cfg.Bus, log: cfg.Log, lounge: LoungeID(cfg.Keys.Root),
+		gate: newAdmission(cfg.Limits), guesses: newGuesses(cfg.Limits), devices: newRegistry(), conns: map[*conn]struct{}{}}
+	s.rooms = newRooms(s)
+	s.writer = newWriter(s.store, s.log, s.rooms.distrust)
+	last, err := s.store.LastWelcome(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("core: read welcomes: %w", err)
+	}
+	s.welcomeID.Store(last)
+	if s.answers, err = newAnswers(ctx, s.store); err != nil {
+		return nil, err
+	}
+	if s.bans, err = newBans(ctx, s.store); err != nil {
+		return nil, err
+	}
+	s.link, err = link.NewServer(link.ServerConfig{Root: cfg.Keys.Root, Online: cfg.Keys.Online, Tickets: &tickets{s}, Workers: cfg.Handshakes})
+	if err != nil {
+		return nil, fmt.Errorf("core: %w", err)
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.loops.Go(s.writer.run)
+	s.loops.Go(s.writer.runFinish)
+	s.loops.Go(s.sweep)
+	if err := s.openLounge(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// openLounge makes the room that everybody may enter. Its group is founded by
+// whoever enters first.
+func (s *Server) openLounge(ctx context.Context) error {
+	_, _, ok, err := s.store.Room(ctx, s.lounge)
+	if err != nil || ok {
+		return err
+	}
+	return s.writer.commit(PutRoom{RoomRecord{ID: s.lounge, Kind: wire.RoomOpen, Name: "Lounge", Created: s.now()}})
+}
+
+// Pin is the fingerprint that clients pin.
+func (s *Server) Pin() [32]byte { return link.Fingerprint(s.cfg.Keys.Root) }
+
+// Lounge is the id of the room that the server opens with.
+func (s *Server) Lounge() wire.RoomID { return s.lounge }
+
+// Limits are the numbers in force.
+func (s *Server) Limits() wire.Limits { return *s.limits }
+
+func (s *Server) now() uint64 { return uint64(time.Now().UnixMilli()) }
+
+// secure is what a session needs of the link.
+type secure interface {
+	Read() ([]byte, error)
+	Write(payloads ...[]byte) error
+	Close() error
+	Abort() error
+	Exporter() [32]byte
+	RemoteAddr() netip.AddrPort
+	SetReadDeadline(time.Time) error
+	SetWriteDeadline(time.Time) error
+}
+
+// Serve runs one connection to its end: admission, the link's handshake, the
+// session. It closes fc. The error says why the connection ended; nil when the
+// client closed it, and ErrClosed when the server stops.
+func (s *Server) Serve(ctx context.Context, fc link.FrameConn) error {
+	addr := fc.RemoteAddr().Addr()
+	if err := s.begin(); err != nil {
+		return errors.Join(err, fc.Close())
+	}
+	defer s.serves.Done()
+	if err := s.bans.address(addr); err != nil {
+		return errors.Join(err, fc.Close())
+	}
+	if err := s.gate.enter(addr); err != nil {
+		s.log.Warn("connection refused", "addr", logAddr(addr), "why", err)
+		return errors.Join(err, fc.Close())
+	}
+	defer s.gate.leave(addr)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.ctx, cancel)()
+	start := time.Now()
+	lc, err := s.link.Accept(ctx, fc)
+	if err != nil {
+		s.log.Info("handshake failed", "addr", logAddr(addr), "err", err)
+		return fmt.Errorf("core: %w", err)
+	}
+	s.log.Debug("handshake", "addr", logAddr(addr), "resumed", lc.Resumed(), "took", time.Since(start))
+	return s.serveLink(ctx, lc)
+}
+
+func (s *Server) begin() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return ErrClosed
+	}
+	s.serves.Add(1)
+	return nil
+}
+
+// serveLink runs the session over a link whose handshake is done.
+func (s *Server) serveLink(ctx context.Context, lc secure) error {
+	c := newConn(s, lc)
+	s.mu.Lock()
+	s.conns[c] = struct{}{}
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		delete(s.conns, c)
+		s.mu.Unlock()
+	}()
+	// Reading is what a stop has to interrupt; the rest follows.
+	stop := context.AfterFunc(ctx, func() { c.cut(wire.Cut{Code: wire.Closing, Retry: 1000}) })
+	defer stop()
+	err := c.run(ctx)
+	c.log.Info("connection ended", "why", err)
+	return err
+}
+
+// Close tells every client that the server goes down, ends the connections,
+// commits what waits and stops. The store stays open.
+func (s *Server) Close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	s.closed = true
+	s.mu.Unlock()
+	s.cancel() // cuts every connection (serveLink)
+	s.serves.Wait()
+	s.writer.close()
+	s.loops.Wait()
+	s.rooms.close()
+	return s.link.Close()
+}
+
+// Intervals of the sweeper.
+const (
+	sweepEvery   = time.Minute
+	collectEvery = time.Hour
+)
+
+// sweep forgets what is out of date, in memory every minute and in the store
+// every hour.
+func (s *Server) sweep() {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	collected, turned := time.Now(), time.Now()
+	for {
+		select {
+		case <-s.ctx.Done():
+			return
+		case now := <-tick.C:
+			s.gate.sweep(now)
+			s.guesses.sweep(now)
+			s.devices.sweep(now)
+			s.rooms.sweep(now)
+			if now.Sub(turned) >= s.limits.Time(wire.IdempotencyTime) {
+				s.answers.seen.turn()
+				turned = now
+			}
+			if now.Sub(collected) >= collectEvery {
+				collected = now
+				if err := s.store.Collect(s.ctx, s.now()); err != nil && s.ctx.Err() == nil {
+					s.log.Error("collect failed", "err", err)
+				}
+			}
+		}
+	}
+}
+
+// keyedLock is a lock for each key, as long as somebody holds or wants it.
+type keyedLock struct {
+	mu    sync.Mutex
+	locks map[any]*keyLock
+}
+
+type keyLock struct {
+	mu    sync.Mutex
+	users int
+}
+
+// lock takes the lock of a key and returns its unlock.
+func (k *keyedLock) lock(key any) (unlock func()) {
+	k.mu.Lock()
+	if k.locks == nil {
+		k.locks = map[any]*keyLock{}
+	}
+	l := k.locks[key]
+	if l == nil {
+		l = &keyLock{}
+		k.locks[key] = l
+	}
+	l.users++
+	k.mu.Unlock()
+	l.mu.Lock()
+	return func() {
+		l.mu.Unlock()
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		if l.users--; l.users == 0 {
+			delete(k.locks, key)
+		}
+	}
+}
+
+// tickets keeps the link's resumption tickets in the store.
+type tickets struct{ s *Server }
+
+// PutTicket stores a ticket.
+func (t *tickets) PutTicket(_ context.Context, hash [32]byte, ticket link.StoredTicket) error {
+	return t.s.writer.commit(PutTicket{TicketRecord{Hash: hash, PSK: ticket.PSK, Online: ticket.Online,
+		Expires: uint64(ticket.Expires.UnixMilli())}})
+}
+
+// TakeTicket deletes a ticket durably before it hands it out, once.
+func (t *tickets) TakeTicket(ctx context.Context, hash [32]byte) (link.StoredTicket, bool, error) {
+	defer t.s.keyed.lock(wire.Hash(hash))()
+	rec, ok, err := t.s.store.Ticket(ctx, hash)
+	if err != nil || !ok {
+		return link.StoredTicket{}, false, err
+	}
+	if err := t.s.writer.commit(DropTicket{Hash: hash}); err != nil {
+		return link.StoredTicket{}, false, err
+	}
+	return link.StoredTicket{PSK: rec.PSK, Online: rec.Online, Expires: time.UnixMilli(int64(rec.Expires))}, true, nil
+}

@@ -1,0 +1,170 @@
+package core
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/securelink-chat/securelink/wire"
+)
+
+// Bounds of the writer: what waits for it, and what one transaction takes.
+const (
+	maxWaitingJobs = 1 << 16
+	maxBatchJobs   = 4096
+	maxBatchBytes  = 16 << 20
+	commitTime     = 30 * time.Second
+)
+
+// job is what one request changes.
+type job struct {
+	changes []Change
+	size    int         // bytes, about
+	done    func(error) // called once, in the order of submit, by the finisher
+}
+
+// writer is the one that commits. Jobs that wait are committed together; jobs
+// are finished in the order in which they were submitted, by a goroutine of its
+// own, so that answering and pushing overlap with the next fsync.
+type writer struct {
+	store  Committer
+	log    *slog.Logger
+	failed func() // a commit failed: called before jobs that built on it are refused
+
+	mu     sync.Mutex
+	queue  []job
+	bytes  int
+	closed bool
+	wake   chan struct{}
+
+	finish chan finished
+}
+
+type finished struct {
+	jobs []job
+	err  error
+}
+
+func newWriter(store Committer, log *slog.Logger, failed func()) *writer {
+	return &writer{store: store, log: log, failed: failed, wake: make(chan struct{}, 1), finish: make(chan finished, 1)}
+}
+
+// submit queues a job without waiting. After an error done is not called.
+func (w *writer) submit(j job) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return wire.RefuseRetry(wire.Closing, 2*time.Second)
+	}
+	if len(w.queue) >= maxWaitingJobs {
+		return wire.RefuseRetry(wire.Busy, time.Second)
+	}
+	w.queue = append(w.queue, j)
+	w.bytes += j.size
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+// commit queues changes and waits until they are durable and finished.
+func (w *writer) commit(changes ...Change) error {
+	result := make(chan error, 1)
+	if err := w.submit(job{changes: changes, done: func(err error) { result <- err }}); err != nil {
+		return err
+	}
+	return <-result
+}
+
+// close refuses further jobs; run returns once those that wait are committed.
+func (w *writer) close() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.closed = true
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take removes what goes into the next transaction.
+func (w *writer) take() (jobs []job, closed bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n, size := 0, 0
+	for n < min(len(w.queue), maxBatchJobs) && (n == 0 || size+w.queue[n].size <= maxBatchBytes) {
+		size += w.queue[n].size
+		n++
+	}
+	jobs = w.queue[:n:n]
+	w.queue = w.queue[n:]
+	w.bytes -= size
+	if len(w.queue) == 0 {
+		w.queue = nil
+	} else {
+		select {
+		case w.wake <- struct{}{}:
+		default:
+		}
+	}
+	return jobs, w.closed
+}
+
+// run commits until close. It closes finish when it is done.
+func (w *writer) run() {
+	defer close(w.finish)
+	for range w.wake {
+		jobs, closed := w.take()
+		if len(jobs) > 0 {
+			w.commitJobs(jobs)
+		} else if closed {
+			return
+		}
+		if closed {
+			select {
+			case w.wake <- struct{}{}:
+			default:
+			}
+		}
+	}
+}
+
+// commitJobs is one transaction. It is not cancelled from outside: what was
+// taken on is brought to an end, also while the server stops.
+func (w *writer) commitJobs(jobs []job) {
+	n := 0
+	for i := range jobs {
+		n += len(jobs[i].changes)
+	}
+	changes := make([]Change, 0, n)
+	for i := range jobs {
+		changes = append(changes, jobs[i].changes...)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), commitTime)
+	defer cancel()
+	err := w.store.Commit(ctx, changes)
+	if err == nil {
+		w.finish <- finished{jobs, nil}
+		return
+	}
+	w.log.Error("commit failed", "jobs", len(jobs), "err", err)
+	// Jobs that wait may build on seqs that now do not exist. First nobody may
+	// build on them any more, then those that did are refused.
+	w.failed()
+	w.mu.Lock()
+	late := w.queue
+	w.queue, w.bytes = nil, 0
+	w.mu.Unlock()
+	w.finish <- finished{append(jobs, late...), wire.RefuseRetry(wire.Internal, time.Second)}
+}
+
+// runFinish finishes jobs until run is done.
+func (w *writer) runFinish() {
+	for f := range w.finish {
+		for i := range f.jobs {
+			f.jobs[i].done(f.err)
+		}
+	}
+}
