@@ -428,14 +428,17 @@ func (a *appending) done(err error) {
 		c.refuse(a.id, fmt.Errorf("append: %w", err))
 		return
 	}
+	room.mu.Lock()
+	joined := a.hookJoinersLocked()
+	room.shown = a.head
+	room.mu.Unlock()
 	c.respond(a.id, encodedBody(a.answer))
 	for _, w := range a.welcomes {
 		c.s.tell(w.Device, wire.WelcomeEvent{Welcome: w.Welcome})
 	}
-	a.hookJoiners()
-	room.mu.Lock()
-	room.shown = a.head
-	room.mu.Unlock()
+	for device, state := range joined {
+		c.s.tell(device, wire.RoomEvent{State: state})
+	}
 	frame := wire.AppendEntryEvent(make([]byte, 0, len(a.raw)+32), room.id, a.raw)
 	c.s.bus.Publish(roomTopic(room.id), Message{Seq: a.head.Seq, Data: frame})
 	a.unhookRemoved()
@@ -444,16 +447,20 @@ func (a *appending) done(err error) {
 	room.mu.Unlock()
 }
 
-// hookJoiners lets the connections of devices that this entry routed watch the
-// room, if they asked for all rooms, and tells them. The entry itself follows.
-func (a *appending) hookJoiners() {
+// hookJoinersLocked lets the connections of devices that this entry routed
+// watch the room, if they asked for all rooms. It returns what to tell them;
+// the entry itself follows.
+func (a *appending) hookJoinersLocked() map[wire.DeviceID]wire.RoomState {
+	var joined map[wire.DeviceID]wire.RoomState
 	for _, m := range a.added {
 		conns := a.c.s.devices.of(m.Device)
 		if len(conns) == 0 {
 			continue
 		}
-		a.room.mu.Lock()
-		state := a.room.stateLocked(m.Device)
+		if joined == nil {
+			joined = map[wire.DeviceID]wire.RoomState{}
+		}
+		joined[m.Device] = a.room.stateLocked(m.Device)
 		for _, c := range conns {
 			c.watch.Lock()
 			all, presence := c.watch.all, c.watch.presence
@@ -462,9 +469,8 @@ func (a *appending) hookJoiners() {
 				a.room.watchLocked(c, presence)
 			}
 		}
-		a.room.mu.Unlock()
-		a.c.s.tell(m.Device, wire.RoomEvent{State: state})
 	}
+	return joined
 }
 
 // unhookRemoved ends the watching of devices that this entry took out. In open
