@@ -188,6 +188,20 @@ func (s *Server) AuditLog(ctx context.Context, after uint64, limit int) ([]Audit
 	return s.store.AuditLog(ctx, after, limit)
 }
 
+// Ready says whether the store takes writes.
+func (s *Server) Ready(ctx context.Context) error {
+	result := make(chan error, 1)
+	if err := s.writer.submit(job{done: func(err error) { result <- err }}); err != nil {
+		return err
+	}
+	select {
+	case err := <-result:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("core: not ready: %w", ctx.Err())
+	}
+}
+
 // Stats are counts of this moment.
 type Stats struct {
 	Connections int // with their handshake done

@@ -26,14 +26,14 @@ type Keys struct {
 	Secret     [32]byte // behind the salts of names that nobody has
 }
 
-// NewKeys makes what a root key needs to serve; epoch is that of the online
-// key and must grow with every new one.
-func NewKeys(root link.RootKey, epoch uint64, now time.Time) Keys {
+// NewKeys makes what a root key and an online key that it certified need to
+// serve.
+func NewKeys(root link.RootKey, online link.Online) Keys {
 	private := ed25519.NewKeyFromSeed(root.Seed())
 	// The delegate and the secret follow from the root, so that a restart does
 	// not change them and there is one file to keep.
 	delegate := ed25519.NewKeyFromSeed(derive(private.Seed(), "SecureLink/1 delegate key"))
-	k := Keys{Root: root.Public(), Online: root.NewOnline(epoch, now.Add(OnlineTime)), Delegate: delegate}
+	k := Keys{Root: root.Public(), Online: online, Delegate: delegate}
 	k.Delegation = identity.SignDelegation(private, identity.PublicKey(delegate.Public().(ed25519.PublicKey)))
 	copy(k.Secret[:], derive(private.Seed(), "SecureLink/1 core secret"))
 	return k

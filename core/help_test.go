@@ -68,7 +68,7 @@ func start(t testing.TB, change ...func(*core.Config)) *world {
 	limits := wire.DefaultLimits().With(wire.ConnectionsPerAddress, 5000).With(wire.NewConnections, 100000).
 		With(wire.AccountsPerAddress, 100000).With(wire.LoginsPerAddress, 10000)
 	w := &world{t: t, root: link.GenerateRoot()}
-	w.cfg = core.Config{Keys: core.NewKeys(w.root, 1, time.Now()), Bus: local.New(), Limits: &limits}
+	w.cfg = core.Config{Keys: core.NewKeys(w.root, w.root.NewOnline(1, time.Now().Add(core.OnlineTime))), Bus: local.New(), Limits: &limits}
 	for _, f := range change {
 		f(&w.cfg)
 	}

@@ -84,6 +84,8 @@ func newRoot() *cobra.Command {
 // commands lists every command, in the order of the help.
 func commands() []*cobra.Command {
 	return []*cobra.Command{
+		newServeCmd(),
+		newLimitsCmd(),
 		versionCommand(),
 	}
 }
