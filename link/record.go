@@ -2,6 +2,7 @@ package link
 
 import (
 	"encoding/binary"
+	"math/bits"
 	"slices"
 	"time"
 
@@ -165,6 +166,9 @@ func (h *half) open(frame []byte, now time.Time) (typ byte, payload []byte, ok b
 	}
 	typ, payload, formed := parseRecord(plain)
 	if !ok || !formed {
+		if ok {
+			clear(plain) // as seal does with what it refuses
+		}
 		return 0, nil, false
 	}
 	if typ != typeRekey && h.over(2, size, now) || typ == typeRekey && h.records == 0 {
@@ -175,7 +179,8 @@ func (h *half) open(frame []byte, now time.Time) (typ byte, payload []byte, ok b
 }
 
 // parseRecord takes a record's plaintext apart: padded as it must be, with zeros,
-// and with a length that fits its type.
+// and with a length that fits its type. Padding is shorter than largePad, so
+// that much is looked at, whatever the length says.
 func parseRecord(plain []byte) (typ byte, payload []byte, ok bool) {
 	if len(plain) < recordHead {
 		return 0, nil, false
@@ -185,8 +190,10 @@ func parseRecord(plain []byte) (typ byte, payload []byte, ok bool) {
 	n := int(min(length, uint64(len(plain)-recordHead)))
 	payload = plain[recordHead : recordHead+n : recordHead+n]
 	var rest byte
-	for _, b := range plain[recordHead+n:] {
-		rest |= b
+	from := max(recordHead, len(plain)-largePad)
+	before := recordHead + n - from // this many of those bytes are payload
+	for i, b := range plain[from:] {
+		rest |= b & byte((before-1-i)>>(bits.UintSize-1)) // zero unless i >= before
 	}
 	switch typ {
 	case typeData:

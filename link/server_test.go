@@ -245,11 +245,10 @@ func TestHalfOpen(t *testing.T) {
 
 // memory is what the heap and the stacks hold.
 func memory() uint64 {
-	runtime.GC()
-	runtime.GC()
+	held := heap()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return m.HeapAlloc + m.StackInuse
+	return held + m.StackInuse
 }
 
 // A closing server ends who waits, and refuses who comes.
@@ -361,4 +360,40 @@ func TestFullQueue(t *testing.T) {
 	if q.next() != nil || add(3) != ErrBusy {
 		t.Error("a closed queue goes on")
 	}
+}
+
+// An idle link holds at most 4 KiB, beyond its connection.
+func TestIdleMemory(t *testing.T) {
+	const n, perLink = 1000, 4 << 10
+	w := newWorld(t)
+	client, server := w.connect()
+	say(t, client, server, "warm")
+	conns := make([]*Conn, n)
+	before := heap()
+	for i := range conns {
+		var k [32]byte
+		k[0], k[1] = byte(i), byte(i>>8)
+		c := &Conn{fc: client.fc, now: time.Now, in: newHalf(clientToServer, k), out: newHalf(serverToClient, k)}
+		peer := newHalf(clientToServer, k)
+		if _, ok := opens(&c.in, recordOf(&peer, "read")); !ok {
+			t.Fatal("refused")
+		}
+		recordOf(&c.out, "written")
+		conns[i] = c
+	}
+	held := (heap() - before) / n
+	t.Logf("%d bytes a link", held)
+	if held > perLink {
+		t.Errorf("an idle link holds %d bytes", held)
+	}
+	runtime.KeepAlive(conns)
+}
+
+// heap is what the heap holds.
+func heap() uint64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }
