@@ -3,6 +3,7 @@ module github.com/securelink-chat/securelink
 go 1.26.0
 
 require (
+	github.com/BurntSushi/toml v1.6.0
 	github.com/fxamacker/cbor/v2 v2.10.0
 	github.com/gobwas/ws v1.5.0
 	github.com/spf13/cobra v1.10.2
