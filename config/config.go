@@ -5,7 +5,7 @@
 //	[web]
 //	listen = "localhost:8080"         in the file, which is TOML
 //	SECURELINK_WEB_LISTEN             in the environment; secrets also as …_FILE
-//	--web-listen                      as a flag, where a command offers it
+//	--set web.listen=localhost:8080   as a flag (and some have one of their own)
 //
 // A name that nobody knows is an error, with the one that was probably meant:
 // a mistyped limit must not become the default in silence. The annotated file
@@ -85,7 +85,7 @@ type Backup struct {
 func Default() Config {
 	return Config{
 		Server:  Server{Name: "SecureLink"},
-		Core:    Core{Listen: "localhost:7320"},
+		Core:    Core{Listen: "127.0.0.1:7443"},
 		Web:     Web{Listen: "localhost:8080"},
 		Log:     Log{Level: "info", Format: "auto"},
 		Backup:  Backup{MaxAge: 48},

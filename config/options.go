@@ -17,12 +17,6 @@ type Option struct {
 	index  []int
 }
 
-// Env is the option's name in the environment.
-func (o Option) Env() string { return envName(o.Name) }
-
-// Flag is the option's name as a flag, where a command offers it.
-func (o Option) Flag() string { return strings.ReplaceAll(o.Name, ".", "-") }
-
 const envPrefix = "SECURELINK_"
 
 func envName(name string) string {

@@ -86,6 +86,8 @@ func commands() []*cobra.Command {
 	return []*cobra.Command{
 		newServeCmd(),
 		newLimitsCmd(),
+		gatewayCommand(),
+		configCommand(),
 		versionCommand(),
 	}
 }

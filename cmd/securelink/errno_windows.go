@@ -1,0 +1,5 @@
+package main
+
+import "golang.org/x/sys/windows"
+
+const errAddrInUse = windows.WSAEADDRINUSE
