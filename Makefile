@@ -32,4 +32,4 @@ soak: ## Long runs: SEEDS seeds of the model, thousands of crashes
 	ci/soak.sh
 
 clean: ## Remove what was built
-	rm -rf bin web/dist
+	rm -rf bin web/.build && find web/dist -mindepth 1 ! -name README -delete

@@ -1,8 +1,13 @@
 import { svelte } from '@sveltejs/vite-plugin-svelte';
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vite';
 
 const here = (path: string) => fileURLToPath(new URL(path, import.meta.url));
+
+/** The glue that Go's own distribution ships for the browser: always that of the Go that built the engine. */
+const wasmExec = () => join(execFileSync('go', ['env', 'GOROOT'], { encoding: 'utf8' }).trim(), 'lib', 'wasm', 'wasm_exec.js');
 
 // Two builds come out of this file. The product is built with no mode named.
 // The mode "fake" swaps the engine for one that pretends (test/fake), so that
@@ -13,6 +18,8 @@ export default defineConfig(({ mode }) => ({
   resolve: {
     alias: {
       '#engine': mode === 'fake' ? here('test/fake/engine.ts') : here('src/engine/connect.ts'),
+      '#wasm_exec': wasmExec(),
+      '#wasm': here('.build/securelink.wasm'),
     },
   },
   worker: { format: 'es' },

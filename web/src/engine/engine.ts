@@ -1,7 +1,7 @@
-import type { Event, Request } from './types.gen';
+import type { Event, OpWord, Request } from './types.gen';
 
 /** A request as the page writes it: what it leaves out is empty. */
-export type Ask = Partial<Omit<Request, 'id' | 'op'>> & { readonly op: string };
+export type Ask = Partial<Omit<Request, 'id' | 'op'>> & { readonly op: OpWord };
 
 /**
  * What the page talks to. It may be a worker, another tab or a socket: only

@@ -2,10 +2,90 @@
 
 export const OpGuest = 'guest';
 export const OpRegister = 'register';
+export const OpLogin = 'login';
+export const OpConnect = 'connect';
+export const OpLogout = 'logout';
+export const OpProfile = 'profile';
+export const OpInfo = 'info';
+export const OpRooms = 'rooms';
+export const OpCreate = 'create';
+export const OpJoin = 'join';
+export const OpAccept = 'accept';
+export const OpDecline = 'decline';
+export const OpInvite = 'invite';
+export const OpRemove = 'remove';
+export const OpBan = 'ban';
+export const OpRole = 'role';
+export const OpLeave = 'leave';
+export const OpTitle = 'title';
+export const OpLink = 'link';
+export const OpUnlink = 'unlink';
+export const OpLinks = 'links';
+export const OpDirect = 'direct';
+export const OpMembers = 'members';
+export const OpSend = 'send';
+export const OpEdit = 'edit';
+export const OpDelete = 'delete';
+export const OpReact = 'react';
+export const OpRetry = 'retry';
+export const OpDiscard = 'discard';
+export const OpHistory = 'history';
+export const OpSearch = 'search';
+export const OpRead = 'read';
+export const OpTyping = 'typing';
+export const OpSealed = 'sealed';
+export const OpVerify = 'verify';
+export const OpTrust = 'trust';
+export const OpDevices = 'devices';
+export const OpApprove = 'approve';
+export const OpRename = 'rename';
+export const OpRevoke = 'revoke';
+export type OpWord =
+  | 'guest'
+  | 'register'
+  | 'login'
+  | 'connect'
+  | 'logout'
+  | 'profile'
+  | 'info'
+  | 'rooms'
+  | 'create'
+  | 'join'
+  | 'accept'
+  | 'decline'
+  | 'invite'
+  | 'remove'
+  | 'ban'
+  | 'role'
+  | 'leave'
+  | 'title'
+  | 'link'
+  | 'unlink'
+  | 'links'
+  | 'direct'
+  | 'members'
+  | 'send'
+  | 'edit'
+  | 'delete'
+  | 'react'
+  | 'retry'
+  | 'discard'
+  | 'history'
+  | 'search'
+  | 'read'
+  | 'typing'
+  | 'sealed'
+  | 'verify'
+  | 'trust'
+  | 'devices'
+  | 'approve'
+  | 'rename'
+  | 'revoke';
 
+/** Request asks the engine for something. Which fields count depends on Op. */
 export interface Request {
   id: number;
-  op: string;
+  op: OpWord;
   room: string;
   user: string;
   device: string;
@@ -26,6 +106,31 @@ export interface Request {
   mentions: string[];
 }
 
+export const EvReply = 'reply';
+export const EvConnection = 'connection';
+export const EvAccount = 'account';
+export const EvRoom = 'room';
+export const EvRoomGone = 'room-gone';
+export const EvItem = 'item';
+export const EvAlarm = 'alarm';
+export const EvCode = 'code';
+export const EvTyping = 'typing';
+export const EvProgress = 'progress';
+export const EvLagged = 'lagged';
+export type EvWord =
+  | 'reply'
+  | 'connection'
+  | 'account'
+  | 'room'
+  | 'room-gone'
+  | 'item'
+  | 'alarm'
+  | 'code'
+  | 'typing'
+  | 'progress'
+  | 'lagged';
+
+/** Event is what the engine tells. Fields that Kind does not use are zero. */
 export interface Event {
   kind: string;
   reply: number;
@@ -49,6 +154,27 @@ export interface Event {
   sealed?: Sealed;
 }
 
+export const ProblemUsage = 'usage';
+export const ProblemOffline = 'offline';
+export const ProblemNoRoom = 'no-room';
+export const ProblemNotMember = 'not-member';
+export const ProblemNoAccount = 'no-account';
+export const ProblemUntrusted = 'untrusted';
+export const ProblemGone = 'gone';
+export const ProblemRefused = 'refused';
+export const ProblemInternal = 'internal';
+export type ProblemWord =
+  | 'usage'
+  | 'offline'
+  | 'no-room'
+  | 'not-member'
+  | 'no-account'
+  | 'untrusted'
+  | 'gone'
+  | 'refused'
+  | 'internal';
+
+/** Problem says why a request was not done, in words for a person. */
 export interface Problem {
   code: string;
   text: string;
@@ -56,6 +182,23 @@ export interface Problem {
   retryMS: number;
 }
 
+export const ConnConnecting = 'connecting';
+export const ConnConnected = 'connected';
+export const ConnReconnecting = 'reconnecting';
+export const ConnOffline = 'offline';
+export const ConnSignedOut = 'signed-out';
+export const ConnUpdateNeeded = 'update-needed';
+export const ConnUntrusted = 'untrusted';
+export type ConnWord =
+  | 'connecting'
+  | 'connected'
+  | 'reconnecting'
+  | 'offline'
+  | 'signed-out'
+  | 'update-needed'
+  | 'untrusted';
+
+/** Conn is the state of the connection to the server. */
 export interface Conn {
   state: string;
   reason: string;
@@ -65,6 +208,21 @@ export interface Conn {
   fingerprint: string;
 }
 
+export const AccountNone = 'none';
+export const AccountGuest = 'guest';
+export const AccountRegistered = 'registered';
+export const AccountWaiting = 'waiting';
+export const AccountRevoked = 'revoked';
+export const AccountSignedOut = 'signed-out';
+export type AccountWord =
+  | 'none'
+  | 'guest'
+  | 'registered'
+  | 'waiting'
+  | 'revoked'
+  | 'signed-out';
+
+/** Account is who this profile is. */
 export interface Account {
   state: string;
   user: string;
@@ -73,6 +231,41 @@ export interface Account {
   login: string;
 }
 
+export const RoomJoining = 'joining';
+export const RoomInvited = 'invited';
+export const RoomMember = 'member';
+export const RoomFrozen = 'frozen';
+export const RoomWaiting = 'waiting';
+export const RoomRemoved = 'removed';
+export const RoomLeft = 'left';
+export type RoomWord =
+  | 'joining'
+  | 'invited'
+  | 'member'
+  | 'frozen'
+  | 'waiting'
+  | 'removed'
+  | 'left';
+
+export const ModeOpen = 'open';
+export const ModeInvite = 'invite';
+export const ModeLink = 'link';
+export const ModeDirect = 'direct';
+export type ModeWord =
+  | 'open'
+  | 'invite'
+  | 'link'
+  | 'direct';
+
+export const RoleOwner = 'owner';
+export const RoleAdmin = 'admin';
+export const RoleMember = 'member';
+export type RoleWord =
+  | 'owner'
+  | 'admin'
+  | 'member';
+
+/** Room is one room as a list of rooms shows it. */
 export interface Room {
   id: string;
   title: string;
@@ -81,6 +274,7 @@ export interface Room {
   state: string;
   role: string;
   peer: string;
+  preview: string;
   members: number;
   unread: number;
   mentions: number;
@@ -91,6 +285,41 @@ export interface Room {
   invitedBy: string;
 }
 
+export const ItemText = 'text';
+export const ItemJoined = 'joined';
+export const ItemLeft = 'left';
+export const ItemRemoved = 'removed';
+export const ItemCreated = 'created';
+export const ItemTitle = 'title';
+export const ItemRole = 'role';
+export const ItemDevice = 'device';
+export const ItemIdentity = 'identity';
+export const ItemAlarm = 'alarm';
+export const ItemNotice = 'notice';
+export const ItemGone = 'gone';
+export type ItemWord =
+  | 'text'
+  | 'joined'
+  | 'left'
+  | 'removed'
+  | 'created'
+  | 'title'
+  | 'role'
+  | 'device'
+  | 'identity'
+  | 'alarm'
+  | 'notice'
+  | 'gone';
+
+export const StateWaiting = 'waiting';
+export const StateSent = 'sent';
+export const StateFailed = 'failed';
+export type StateWord =
+  | 'waiting'
+  | 'sent'
+  | 'failed';
+
+/** Item is one line of a room's timeline. Items are ordered by Cursor; those with Cursor 0 are not in the log yet and come after all others. */
 export interface Item {
   room: string;
   id: string;
@@ -116,12 +345,14 @@ export interface Item {
   code: string;
 }
 
+/** Reaction is one emoji and who chose it. */
 export interface Reaction {
   text: string;
   names: string[];
   own: boolean;
 }
 
+/** Member is one user in a room, with all devices. */
 export interface Member {
   user: string;
   name: string;
@@ -134,6 +365,7 @@ export interface Member {
   present: boolean;
 }
 
+/** Alarm is something that an honest server and honest members do not cause. */
 export interface Alarm {
   room: string;
   code: string;
@@ -142,6 +374,7 @@ export interface Alarm {
   seq: number;
 }
 
+/** Typing says that somebody writes, or has stopped. */
 export interface Typing {
   room: string;
   user: string;
@@ -149,12 +382,14 @@ export interface Typing {
   on: boolean;
 }
 
+/** Progress tells how far something is that takes more than a second. */
 export interface Progress {
   what: string;
   done: number;
   total: number;
 }
 
+/** Safety is what two people compare. */
 export interface Safety {
   user: string;
   name: string;
@@ -163,6 +398,7 @@ export interface Safety {
   verified: boolean;
 }
 
+/** Device is one device of the own account. */
 export interface Device {
   id: string;
   name: string;
@@ -175,6 +411,7 @@ export interface Device {
   seen: number;
 }
 
+/** Link is a join link of a room. */
 export interface Link {
   id: string;
   link: string;
@@ -184,6 +421,7 @@ export interface Link {
   expires: number;
 }
 
+/** Info is what the engine knows of itself and its server. */
 export interface Info {
   server: string;
   fingerprint: string;
@@ -195,6 +433,7 @@ export interface Info {
   connected: boolean;
 }
 
+/** Sealed is one message as the server holds it, beside what it says. */
 export interface Sealed {
   room: string;
   id: string;

@@ -7,7 +7,9 @@
 export type Inline =
   | { readonly t: 'text'; readonly text: string }
   | { readonly t: 'code'; readonly text: string }
-  | { readonly t: 'strong' | 'em' | 'del'; readonly kids: readonly Inline[] }
+  | { readonly t: 'strong'; readonly kids: readonly Inline[] }
+  | { readonly t: 'em'; readonly kids: readonly Inline[] }
+  | { readonly t: 'del'; readonly kids: readonly Inline[] }
   | { readonly t: 'link'; readonly href: string; readonly host: string; readonly kids: readonly Inline[]; readonly bare: boolean };
 
 export type Block =
@@ -180,8 +182,11 @@ function bareLink(text: string, i: number): { link: Inline; end: number } | null
   if (!/^https?:\/\//i.test(text.slice(i, i + 8))) return null;
   let end = i;
   while (end < text.length && !urlEnd.test(text[end] as string)) end++;
-  while (end > i && /[.,:;!?'*_~\]]/.test(text[end - 1] as string)) end--;
-  while (end > i && text[end - 1] === ')' && count(text, i, end, ')') > count(text, i, end, '(')) end--;
+  for (; end > i; end--) {
+    const last = text[end - 1] as string;
+    const spare = last === ')' && count(text, i, end, ')') > count(text, i, end, '(');
+    if (!spare && !/[.,:;!?'*_~\]]/.test(last)) break;
+  }
   const shown = text.slice(i, end);
   const url = safeURL(shown);
   if (!url) return null;

@@ -59,7 +59,9 @@ export class App {
   unread = $derived(this.roomList.reduce((sum, room) => sum + room.unread, 0));
   offline = $derived(this.conn.state !== 'connected');
 
-  #fresh = false;
+  #entering = false;
+  /** The room that says "Connected as …", once, after the first entry. */
+  welcomeIn = $state('');
   #toast = 0;
 
   constructor(engine: Engine, site: Site) {
@@ -108,23 +110,33 @@ export class App {
 
   /** Enters the chat under a new identity: what only the first visit does. */
   async enter(ask: Ask): Promise<void> {
-    this.#fresh = true;
-    await this.ask(ask);
-    if (this.link !== '') await this.followLink();
-    else if (this.account?.state !== 'waiting') await this.enterLounge();
+    this.#entering = true;
+    try {
+      await this.ask(ask);
+      if (this.account?.state === 'waiting') return;
+      this.welcomeIn = this.link === '' ? await this.enterLounge() : await this.followLink();
+    } finally {
+      this.#entering = false;
+    }
   }
 
   /** Joins by the link the page was opened with. */
-  async followLink(): Promise<void> {
+  async followLink(): Promise<string> {
     const link = this.link;
     this.link = '';
-    const got = await this.ask({ op: 'join', link });
-    if (got.room) this.openRoom(got.room.id);
+    return this.#join({ op: 'join', link });
   }
 
-  async enterLounge(): Promise<void> {
-    const got = await this.ask({ op: 'join', text: 'lounge' });
-    if (got.room) this.openRoom(got.room.id);
+  async enterLounge(): Promise<string> {
+    return this.#join({ op: 'join', text: 'lounge' });
+  }
+
+  async #join(ask: Ask): Promise<string> {
+    const { room } = await this.ask(ask);
+    if (!room) return '';
+    if (!this.roomList.some((one) => one.id === room.id)) this.#room(room);
+    this.openRoom(room.id);
+    return room.id;
   }
 
   openRoom(room: string): void {
@@ -210,19 +222,19 @@ export class App {
       this.roomList = [];
       this.timelines = new Map();
     }
-    if (entered) void this.reload();
+    if (entered) void this.reload(false);
   }
 
   /** Asks for everything shown again: after a start, a fall behind, or a change of the leading tab. */
-  async reload(): Promise<void> {
+  async reload(anew = true): Promise<void> {
     try {
       this.roomList = (await this.ask({ op: 'rooms' })).rooms;
       this.roomsKnown = true;
     } catch {
       return; // The engine's events say why.
     }
-    this.timelines = new Map();
-    if (route.place.room === '' && window.innerWidth >= 720) {
+    if (anew) this.timelines = new Map();
+    if (route.place.room === '' && window.innerWidth >= 720 && !this.#entering) {
       const first = this.rooms[0];
       if (first) route.go({ room: first.id, panel: route.place.panel }, true);
     }
@@ -251,8 +263,8 @@ export class App {
 
   /** Once after the first entry: the sentence that says where one is and who can read. */
   welcome(timeline: Timeline, room: Room): void {
-    if (!this.#fresh || !timeline.opened) return;
-    this.#fresh = false;
+    if (this.welcomeIn !== room.id || !timeline.opened) return;
+    this.welcomeIn = '';
     const last = timeline.items.findLast((item) => item.cursor > 0);
     timeline.apply({
       room: room.id, id: 'connected', cursor: (last?.cursor ?? 0) + 0.5, kind: 'connected', sender: '', name: '', tag: '', own: false,

@@ -5,6 +5,8 @@ import { compareItems, isMessage, RowMaker, type Row } from '../lib/rows';
 type AskFn = (ask: Ask) => Promise<Event>;
 
 const page = 60;
+/** Further pages are larger: whoever asks for one is already reading on. */
+const next = 150;
 const most = 200;
 
 /** What is loaded of one room's timeline, in order, and how to get more of it. */
@@ -70,9 +72,9 @@ export class Timeline {
     this.loading = true;
     try {
       const first = this.items.find((item) => item.cursor > 0);
-      const got = await this.#page({ before: first?.cursor ?? 0, limit: page });
+      const got = await this.#page({ before: first?.cursor ?? 0, limit: next });
       this.#take(got, true);
-      if (got.length < page) this.whole = true;
+      if (got.length < next) this.whole = true;
       this.problem = '';
     } catch (error) {
       this.problem = error instanceof Error ? error.message : String(error);
@@ -87,9 +89,9 @@ export class Timeline {
     this.loading = true;
     try {
       const last = this.items.findLast((item) => item.cursor > 0);
-      const got = await this.#page({ after: last?.cursor ?? 0, limit: page });
+      const got = await this.#page({ after: last?.cursor ?? 0, limit: next });
       this.#take(got, false);
-      if (got.length < page) this.live = true;
+      if (got.length < next) this.live = true;
     } finally {
       this.loading = false;
     }
@@ -144,10 +146,10 @@ export class Timeline {
     });
     for (const item of some) this.#ids.set(item.id, item);
     const fresh = [...changed.values()];
-    const next = older ? [...fresh, ...kept] : [...kept, ...fresh];
-    for (let i = 1; i < next.length && !moved; i++) moved = compareItems(next[i - 1] as Item, next[i] as Item) > 0;
-    if (moved) next.sort(compareItems);
+    const all = older ? [...fresh, ...kept] : [...kept, ...fresh];
+    for (let i = 1; i < all.length && !moved; i++) moved = compareItems(all[i - 1] as Item, all[i] as Item) > 0;
+    if (moved) all.sort(compareItems);
     this.prepended = older;
-    this.items = next;
+    this.items = all;
   }
 }

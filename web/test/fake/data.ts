@@ -3,7 +3,7 @@ import type { Event, Item, Member, Room } from '../../src/engine/types.gen';
 export const blankEvent: Event = { kind: '', reply: 0, rooms: [], items: [], members: [], code: '', devices: [], links: [], link: '' };
 
 export const blankRoom: Room = {
-  id: '', title: '', topic: '', mode: '', state: '', role: 'member', peer: '', members: 0, unread: 0, mentions: 0, last: 0, cursor: 0, read: 0, blocked: '', invitedBy: '',
+  id: '', title: '', topic: '', mode: '', state: '', role: 'member', peer: '', preview: '', members: 0, unread: 0, mentions: 0, last: 0, cursor: 0, read: 0, blocked: '', invitedBy: '',
 };
 
 export const blankItem: Item = {

@@ -1,0 +1,123 @@
+/// <reference lib="webworker" />
+import '#wasm_exec';
+import { argon } from './argon';
+import type { Ask, Fault, Site } from './engine';
+import { Pairs, type Pair } from './rsa';
+import { dial, type Conn } from './socket';
+import { erase, Storage } from './storage';
+import type { Event } from './types.gen';
+import { Unusable } from './unusable';
+
+export { Unusable };
+
+/** What cmd/securelink-wasm finds on the global object: all it can do in the world. */
+export interface EngineHost {
+  readonly mode: 'engine';
+  readonly pin: string;
+  readonly version: string;
+  load(prefix: Uint8Array, after: Uint8Array | null, before: Uint8Array | null, reverse: boolean, limit: number): Promise<[Uint8Array[], Uint8Array[]]>;
+  apply(keys: Uint8Array[], values: (Uint8Array | null)[]): Promise<void>;
+  dial(onframe: (frame: Uint8Array) => void, onclose: (reason: string) => void): Promise<Conn>;
+  takeKey(): Promise<Pair>;
+  argon(password: Uint8Array, salt: Uint8Array, time: number, memoryKiB: number): Promise<Uint8Array>;
+  tell(event: Event): void;
+  log(level: number, text: string): void;
+  ready(engine: GoEngine): void;
+  done(problem: string, erased: boolean): void;
+}
+
+/** What the engine hands back. */
+export interface GoEngine {
+  ask(id: number, ask: Ask): void;
+}
+
+declare const self: DedicatedWorkerGlobalScope & { securelinkHost?: EngineHost };
+
+const profile = 'securelink';
+
+export interface Start {
+  readonly site: Site;
+  readonly wasm: string;
+  readonly origin: string;
+  readonly tell: (event: Event) => void;
+  readonly fault: (kind: Fault['fault'], detail?: string) => void;
+}
+
+let compiled: Promise<WebAssembly.Module> | null = null;
+
+/** The engine itself, in this worker. */
+export class Native {
+  /** Resolves when the engine has ended because its profile was erased; rejects when it broke. */
+  readonly ended: Promise<void>;
+  #engine: GoEngine;
+
+  private constructor(engine: GoEngine, ended: Promise<void>) {
+    this.#engine = engine;
+    this.ended = ended;
+  }
+
+  ask(id: number, ask: Ask): void {
+    this.#engine.ask(id, ask);
+  }
+
+  static async start(options: Start): Promise<Native> {
+    compiled ??= WebAssembly.compileStreaming(fetch(options.wasm));
+    const pairs = new Pairs();
+    const [module, storage] = await Promise.all([
+      compiled.catch((error: unknown) => {
+        compiled = null;
+        throw new Unusable('blocked', error instanceof Error ? error.message : '');
+      }),
+      Storage.open(profile),
+    ]);
+    const go = new Go();
+    const instance = await WebAssembly.instantiate(module, go.importObject);
+
+    return new Promise<Native>((resolve, reject) => {
+      let end: (error: Error | null) => void = () => undefined;
+      const ended = new Promise<void>((ok, bad) => {
+        end = (error) => {
+          storage.close();
+          if (error) bad(error);
+          else ok();
+        };
+      });
+      ended.catch(() => undefined);
+      self.securelinkHost = {
+        mode: 'engine',
+        pin: options.site.pin,
+        version: options.site.version,
+        load: (...range) => storage.load(...range),
+        apply: (keys, values) =>
+          storage.apply(keys, values).catch((error: unknown) => {
+            if (error instanceof DOMException && error.name === 'QuotaExceededError') options.fault('storage-full');
+            throw error;
+          }),
+        dial: (onframe, onclose) => dial(options.origin, onframe, onclose),
+        takeKey: () => pairs.take(),
+        argon: (password, salt, time, memoryKiB) => argon(module, password, salt, time, memoryKiB),
+        tell: options.tell,
+        log: (level, text) => {
+          if (level >= 8) console.error(text);
+          else if (level >= 4) console.warn(text);
+          else console.debug(text);
+        },
+        ready: (engine) => resolve(new Native(engine, ended)),
+        done: (problem, erased) => {
+          storage.close();
+          if (problem !== '') end(new Error(problem));
+          else if (erased) void erase(profile).then(() => end(null), () => end(null));
+          else end(null);
+        },
+      };
+      go.run(instance).then(
+        () => end(new Error('the engine ended')),
+        (error: unknown) => {
+          const failure = error instanceof Error ? error : new Error(String(error));
+          reject(failure);
+          end(failure);
+        },
+      );
+    });
+  }
+}

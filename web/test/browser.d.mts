@@ -1,0 +1,2 @@
+import type { LaunchOptions } from 'playwright-core';
+export const launch: LaunchOptions;

@@ -1,0 +1,7 @@
+import type { Fake } from './engine';
+
+declare global {
+  interface Window {
+    fake: Fake;
+  }
+}

@@ -1,0 +1,14 @@
+import { svelte } from '@sveltejs/vite-plugin-svelte';
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  plugins: [svelte()],
+  test: {
+    include: ['test/**/*.test.ts'],
+    exclude: process.env['SECURELINK'] ? [] : ['test/real/**'],
+    testTimeout: 45_000,
+    hookTimeout: 45_000,
+    // Two cores: one browser at a time leaves it the speed that people have.
+    fileParallelism: false,
+  },
+});
