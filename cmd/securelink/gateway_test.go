@@ -86,6 +86,14 @@ func (s *started) line(prefix string) string {
 	return ""
 }
 
+// drain reads what else it prints.
+func (s *started) drain() {
+	go func() {
+		for s.lines.Scan() {
+		}
+	}()
+}
+
 func (s *started) wait() {
 	s.t.Helper()
 	s.stop()
@@ -157,10 +165,7 @@ func TestSelfSignedOnTheNetwork(t *testing.T) {
 	if got := gateway.Fingerprint(leaf.Raw); got != fingerprint || leaf.VerifyHostname("127.0.0.1") != nil {
 		t.Errorf("certificate %s for %v, %v; told was %q", got, leaf.DNSNames, leaf.IPAddresses, fingerprint)
 	}
-	go func() { // The rest of the output.
-		for s.lines.Scan() {
-		}
-	}()
+	s.drain()
 	conn.Close()
 	s.wait()
 }

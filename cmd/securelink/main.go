@@ -85,6 +85,7 @@ func newRoot() *cobra.Command {
 func commands() []*cobra.Command {
 	return []*cobra.Command{
 		newServeCmd(),
+		newCoreCmd(),
 		newLimitsCmd(),
 		gatewayCommand(),
 		configCommand(),

@@ -5,154 +5,149 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
-	"os"
-	"path/filepath"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/securelink-chat/securelink/config"
 	"github.com/securelink-chat/securelink/core"
-	"github.com/securelink-chat/securelink/internal/profile"
 	"github.com/securelink-chat/securelink/wire"
 )
 
-// defaultListen is where terminals of this machine find a server that was not
-// told otherwise.
-const defaultListen = "127.0.0.1:7443"
-
-type serveOptions struct {
-	listen       string
-	data         string
-	name         string
-	registration string
-	limits       []string
-	logLevel     string
+// serverFlags are the flags of the commands that run a core.
+var serverFlags = map[string]string{
+	"listen": "core.listen", "gateway-listen": "core.gateway-listen", "data": "server.data", "name": "server.name",
+	"registration": "server.registration", "log": "log.level", "metrics": "metrics.listen",
 }
 
 func newServeCmd() *cobra.Command {
-	var o serveOptions
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run a server",
-		Long:  "Run a server. Without any option it keeps its keys and data in a folder of this user and listens on this machine only.",
+		Long:  "Run a server: the core and the web page in one process. Without any option it keeps its keys and data in a folder of this user and listens on this machine only.",
 		Example: "  securelink serve\n" +
-			"  securelink serve --listen :7443 --data /srv/securelink --registration invite",
+			"  securelink serve --listen :7443 --web :443 --domain chat.example.org --registration invite\n" +
+			"  securelink serve --config /etc/securelink/securelink.toml",
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return serve(cmd.Context(), o, cmd.OutOrStdout(), cmd.ErrOrStderr())
-		},
 	}
-	f := cmd.Flags()
-	f.StringVar(&o.listen, "listen", defaultListen, "address for terminals")
-	f.StringVar(&o.data, "data", "", "folder for keys and data (default: server, beside the profiles)")
-	f.StringVar(&o.name, "name", "SecureLink", "what the server calls itself")
-	f.StringVar(&o.registration, "registration", "", "who may make an account: open, invite or closed (default: open on this machine, invite beyond it)")
-	f.StringArrayVar(&o.limits, "limit", nil, "NAME=NUMBER: change a limit (see: securelink limits)")
-	f.StringVar(&o.logLevel, "log", "info", "what to log: debug, info, warn or error")
+	flags := map[string]string{"web": "web.listen", "domain": "web.domain", "email": "web.email", "cert": "web.cert", "key": "web.key",
+		"plain": "web.plain", "proxies": "web.proxies"}
+	for flag, option := range serverFlags {
+		flags[flag] = option
+	}
+	s := addSettings(cmd, flags)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		cfg, err := s.load()
+		if err != nil {
+			return err
+		}
+		return runServer(cmd.Context(), cfg, s.load, cmd.OutOrStdout(), cmd.ErrOrStderr())
+	}
 	return cmd
 }
 
-// serve runs a server until ctx ends.
-func serve(ctx context.Context, o serveOptions, out, errOut io.Writer) (err error) {
-	log, err := newLog(errOut, o.logLevel)
-	if err != nil {
-		return fail(exitUsage, err, "")
+// defaultGatewayListen is where a core that runs apart listens for gateways of
+// its own machine.
+const defaultGatewayListen = "127.0.0.1:7444"
+
+func newCoreCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "core",
+		Short: "Run the core without the web page, for gateways apart",
+		Long: `Run the core without the web page: it takes terminal clients, and gateways that
+run apart (securelink gateway) and prove that they know the gateway secret.`,
+		Example: "  securelink core\n" +
+			"  securelink core --listen :7443 --gateway-listen 10.0.0.2:7444 --data /srv/securelink",
+		Args: cobra.NoArgs,
 	}
-	cfg, err := o.core()
-	if err != nil {
-		return err
+	s := addSettings(cmd, serverFlags)
+	load := func() (*config.Loaded, error) {
+		cfg, err := s.load()
+		if err != nil {
+			return nil, err
+		}
+		cfg.Web.Listen = ""
+		if cfg.From["core.gateway-listen"] == "" {
+			cfg.Core.GatewayListen = defaultGatewayListen
+		}
+		return cfg, nil
 	}
-	running, err := openCore(ctx, cfg, log)
-	if err != nil {
-		return err
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		cfg, err := load()
+		if err != nil {
+			return err
+		}
+		return runServer(cmd.Context(), cfg, load, cmd.OutOrStdout(), cmd.ErrOrStderr())
 	}
-	defer func() { err = errors.Join(err, running.Close()) }()
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", o.listen)
-	if err != nil {
-		return fail(exitNetwork, fmt.Errorf("listen: %w", err), "Is a server running already? Another address: securelink serve --listen 127.0.0.1:7444")
-	}
-	if err := announce(ctx, out, running, l.Addr().String()); err != nil {
-		return errors.Join(err, l.Close())
-	}
-	err = serveTCP(ctx, l, running.Server, log)
-	fmt.Fprintln(out, "Stopping.")
-	return err
+	return cmd
 }
 
-// core turns the options into what a core is made of.
-func (o *serveOptions) core() (coreConfig, error) {
-	cfg := coreConfig{Data: o.data, Name: o.name, Limits: wire.DefaultLimits()}
-	if cfg.Data == "" {
-		home, err := profile.Home()
-		if err != nil {
-			return cfg, fail(exitUsage, err, "Say where: securelink serve --data FOLDER")
-		}
-		cfg.Data = filepath.Join(home, "server")
-	}
-	mode := o.registration
-	if mode == "" {
-		mode = "open"
-		if !onlyHere(o.listen) {
-			mode = "invite"
-		}
-	}
-	modes := map[string]wire.Registration{"open": wire.RegistrationOpen, "invite": wire.RegistrationInvite, "closed": wire.RegistrationClosed}
-	var ok bool
-	if cfg.Registration, ok = modes[mode]; !ok {
-		return cfg, fail(exitUsage, fmt.Errorf("registration is open, invite or closed, not %q", mode), "")
-	}
-	return cfg, setLimits(&cfg.Limits, o.limits)
-}
-
-// setLimits reads NAME=NUMBER.
-func setLimits(limits *wire.Limits, changes []string) error {
-	for _, change := range changes {
-		name, number, _ := strings.Cut(change, "=")
-		which, err := wire.ParseLimit(name)
-		if err != nil {
-			return fail(exitUsage, err, "All of them: securelink limits")
-		}
-		value, err := strconv.ParseUint(number, 10, 64)
-		if err != nil {
-			return fail(exitUsage, fmt.Errorf("limit %s: %q is no number", name, number), "")
-		}
-		if err := limits.Set(which, value); err != nil {
-			return fail(exitUsage, err, "")
-		}
-	}
-	return nil
-}
-
-// onlyHere says whether an address is reached from this machine alone.
-func onlyHere(listen string) bool {
-	host, _, err := net.SplitHostPort(listen)
+// coreSettings turns the configuration into what a core is made of.
+func coreSettings(cfg *config.Config) (coreConfig, error) {
+	folder, err := dataFolder(cfg)
 	if err != nil {
-		return false
+		return coreConfig{}, err
 	}
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
+	limits, err := limitsOf(cfg)
+	if err != nil {
+		return coreConfig{}, fail(exitUsage, err, "All of them: securelink limits")
+	}
+	return coreConfig{Data: folder, Name: cfg.Server.Name, Registration: registrationMode(cfg), Limits: limits}, nil
+}
+
+// registrationMode is what is configured; else accounts are open as long as
+// nobody from beyond this machine can come for one.
+func registrationMode(cfg *config.Config) wire.Registration {
+	switch cfg.Server.Registration {
+	case "open":
+		return wire.RegistrationOpen
+	case "invite":
+		return wire.RegistrationInvite
+	case "closed":
+		return wire.RegistrationClosed
+	}
+	for _, listen := range []string{cfg.Core.Listen, cfg.Core.GatewayListen, cfg.Web.Listen} {
+		// Behind a proxy on this machine everybody can come.
+		if listen != "" && !config.Local(listen) || len(cfg.Web.Proxies) > 0 {
+			return wire.RegistrationInvite
+		}
+	}
+	return wire.RegistrationOpen
 }
 
 // announce prints where to go. The administrator's link is new at every start
 // until somebody has used one.
-func announce(ctx context.Context, out io.Writer, running *runningCore, address string) error {
+func announce(ctx context.Context, out io.Writer, s *server) error {
 	fmt.Fprintf(out, "SecureLink server\n")
-	fmt.Fprintf(out, "  Terminals     %s\n", address)
-	fmt.Fprintf(out, "  Fingerprint   %x\n", running.Pin)
-	fmt.Fprintf(out, "  Try it        securelink chat %s\n", address)
-	has, err := running.Server.HasAdmin(ctx)
+	if s.web != nil {
+		fmt.Fprintf(out, "  Page          %s\n", s.web.URL)
+		for _, note := range s.web.Notes {
+			fmt.Fprintf(out, "                %s\n", note)
+		}
+	}
+	if s.terminals != "" {
+		fmt.Fprintf(out, "  Terminals     %s\n", s.terminals)
+	}
+	if s.gateways != "" {
+		fmt.Fprintf(out, "  Gateways      %s (secret: %s)\n", s.gateways, s.secretFrom)
+	}
+	fmt.Fprintf(out, "  Fingerprint   %x\n", s.core.Pin)
+	if s.terminals == "" {
+		fmt.Fprintf(out, "Ready. Stop with Ctrl-C.\n")
+		return nil
+	}
+	fmt.Fprintf(out, "  Try it        securelink chat %s\n", s.terminals)
+	has, err := s.core.Server.HasAdmin(ctx)
 	if err != nil {
 		return fail(exitInternal, err, "")
 	}
 	if !has {
-		token, err := running.Server.NewToken(ctx, core.TokenAdmin, 1, 0, "first administrator")
+		token, err := s.core.Server.NewToken(ctx, core.TokenAdmin, 1, 0, "first administrator")
 		if err != nil {
 			return fail(exitInternal, err, "")
 		}
-		fmt.Fprintf(out, "  Administrator securelink chat '%s'\n", adminLink(address, running.Pin, token))
+		fmt.Fprintf(out, "  Administrator securelink chat '%s'\n", adminLink(s.terminals, s.core.Pin, token))
 		fmt.Fprintf(out, "                (works once; whoever opens it owns the Lounge)\n")
 	}
 	fmt.Fprintf(out, "Ready. Stop with Ctrl-C.\n")
@@ -165,17 +160,32 @@ func adminLink(address string, pin [32]byte, token wire.Token) string {
 	return fmt.Sprintf("securelink://%s/#pin=%x&admin=%x", address, pin, token[:])
 }
 
-// newLog logs as text to a terminal, and as JSON otherwise.
-func newLog(out io.Writer, level string) (*slog.Logger, error) {
-	var l slog.Level
-	if err := l.UnmarshalText([]byte(level)); err != nil {
-		return nil, fmt.Errorf("the log level is debug, info, warn or error, not %q", level)
-	}
-	opts := &slog.HandlerOptions{Level: l}
-	if f, ok := out.(*os.File); ok {
-		if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
-			return slog.New(slog.NewTextHandler(out, opts)), nil
+// listen opens a TCP listener, or says what to do.
+func listen(ctx context.Context, what, address string) (net.Listener, error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err != nil {
+		hint := listenHint(err)
+		if errors.Is(err, errAddrInUse) {
+			hint = "Is a server running already? Another address: securelink serve --listen 127.0.0.1:7445"
 		}
+		return nil, fail(exitNetwork, fmt.Errorf("%s: %w", what, err), hint)
 	}
-	return slog.New(slog.NewJSONHandler(out, opts)), nil
+	return l, nil
+}
+
+// setLimits reads NAME=NUMBER.
+func setLimits(limits *wire.Limits, changes []string) error {
+	given := map[string]string{}
+	for _, change := range changes {
+		name, number, _ := strings.Cut(change, "=")
+		given["limits."+name] = number
+	}
+	cfg, err := config.Load(config.Sources{Flags: given, Limits: configLimits()})
+	if err == nil {
+		*limits, err = limitsOf(&cfg.Config)
+	}
+	if err != nil {
+		return fail(exitUsage, err, "All of them: securelink limits")
+	}
+	return nil
 }

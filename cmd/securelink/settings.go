@@ -21,6 +21,7 @@ type settings struct {
 	cmd   *cobra.Command
 	file  string
 	set   []string
+	limit []string
 	short map[string]string // flag name to option name
 }
 
@@ -31,6 +32,7 @@ func addSettings(cmd *cobra.Command, short map[string]string) *settings {
 	flags := cmd.Flags()
 	flags.StringVar(&s.file, "config", "", "configuration file (or SECURELINK_CONFIG)")
 	flags.StringArrayVar(&s.set, "set", nil, "set any option, as web.listen=localhost:8080; see securelink config default")
+	flags.StringArrayVar(&s.limit, "limit", nil, "change a limit, as message-rate=20; see securelink limits")
 	about := map[string]config.Option{}
 	for _, o := range config.Options() {
 		about[o.Name] = o
@@ -59,6 +61,10 @@ func (s *settings) load() (*config.Loaded, error) {
 			return nil, fail(exitUsage, fmt.Errorf("--set %s: this wants option=value", pair), "")
 		}
 		given[name] = value
+	}
+	for _, pair := range s.limit {
+		name, value, _ := strings.Cut(pair, "=")
+		given["limits."+name] = value
 	}
 	file := s.file
 	if file == "" {

@@ -195,7 +195,7 @@ func ownAddresses() []netip.Addr {
 func listenHint(err error) string {
 	switch {
 	case errors.Is(err, errAddrInUse):
-		return "Another program listens there. Choose another port, as --listen localhost:8081"
+		return "Another program listens there. Choose another port, as --set web.listen=localhost:8081"
 	case errors.Is(err, os.ErrPermission):
 		return "Ports below 1024 need a right: run it by the systemd unit, or give the binary cap_net_bind_service"
 	}
