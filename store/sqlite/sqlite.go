@@ -31,6 +31,7 @@ const seqBits = 40
 
 // Store is the store in a file.
 type Store struct {
+	path  string
 	write *sql.DB
 	conn  *sql.Conn // the one connection of write
 	read  *sql.DB
@@ -48,7 +49,7 @@ var _ core.Store = (*Store)(nil)
 // Open opens or makes the file, and brings its schema up to date. A file of a
 // newer program is [core.ErrNewerSchema].
 func Open(ctx context.Context, path string) (*Store, error) {
-	s := &Store{stmts: map[string]*sql.Stmt{}, next: map[wire.RoomID]uint64{}}
+	s := &Store{path: path, stmts: map[string]*sql.Stmt{}, next: map[wire.RoomID]uint64{}}
 	if err := s.open(ctx, path); err != nil {
 		return nil, errors.Join(fmt.Errorf("sqlite: open: %w", err), s.Close())
 	}
@@ -153,7 +154,14 @@ func (s *Store) Close() error {
 // Backup writes a consistent copy of the file to path, which must not exist,
 // while the store is in use.
 func (s *Store) Backup(ctx context.Context, path string) error {
-	if _, err := s.read.ExecContext(ctx, "VACUUM INTO ?", path); err != nil {
+	// A connection of its own: those that read may not write, and the one that
+	// writes is not to wait for this.
+	db, err := sql.Open("sqlite", dsn(s.path, "busy_timeout(10000)"))
+	if err != nil {
+		return fmt.Errorf("sqlite: backup: %w", err)
+	}
+	_, err = db.ExecContext(ctx, "VACUUM INTO ?", path)
+	if err = errors.Join(err, db.Close()); err != nil {
 		return fmt.Errorf("sqlite: backup: %w", err)
 	}
 	return nil

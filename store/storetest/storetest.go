@@ -1,0 +1,706 @@
+// Package storetest is what every store of the core must do. A store's own test
+// opens it and calls Run; stores on disk call RunDurable as well.
+package storetest
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"fmt"
+	"reflect"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/securelink-chat/securelink/core"
+	"github.com/securelink-chat/securelink/wire"
+)
+
+// Run holds a store against the suite. open gives an empty store, which the
+// suite closes.
+func Run(t *testing.T, open func(t *testing.T) core.Store) {
+	for _, c := range []struct {
+		name string
+		test func(*suite)
+	}{
+		{"users", (*suite).users}, {"logins are unique", (*suite).logins}, {"devices", (*suite).devices}, {"packages", (*suite).packages},
+		{"rooms", (*suite).rooms}, {"log", (*suite).log}, {"log has no holes", (*suite).holes}, {"pages", (*suite).pages}, {"routes", (*suite).routes},
+		{"group infos", (*suite).groupInfos}, {"welcomes", (*suite).welcomes}, {"unseen guests", (*suite).unseen}, {"links", (*suite).links},
+		{"knocks", (*suite).knocks}, {"blobs", (*suite).blobs}, {"answers", (*suite).answers}, {"service", (*suite).service},
+		{"all or nothing", (*suite).atomic}, {"collect", (*suite).collect}, {"reads beside commits", (*suite).concurrent}, {"nothing is there", (*suite).absent},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := open(t)
+			defer func() {
+				if err := s.Close(); err != nil {
+					t.Error(err)
+				}
+			}()
+			c.test(&suite{T: t, s: s, ctx: t.Context()})
+		})
+	}
+}
+
+// RunDurable checks that everything is there after the store was closed and
+// opened again. open gives the same store each time.
+func RunDurable(t *testing.T, open func(t *testing.T) core.Store) {
+	st := &suite{T: t, s: open(t), ctx: t.Context()}
+	user, device, room := st.user("carol"), core.DeviceRecord{}, st.room()
+	device = st.device(user.ID)
+	st.commit(core.PutUser{UserRecord: user}, core.PutDevice{DeviceRecord: device}, core.PutRoom{RoomRecord: room})
+	head := core.Head{Chain: wire.LogStart(room.ID)}
+	for i := range 50 {
+		head = st.append(room.ID, head, wire.EntryMessage, fmt.Sprint(i))
+	}
+	st.commit(core.PutWelcome{Device: device.ID, Welcome: wire.Welcome{ID: 77, Data: []byte("w")}, Expires: 5})
+	st.commit(core.DropWelcome{Device: device.ID, ID: 77})
+	if err := st.s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	st.s = open(t)
+	defer func() {
+		if err := st.s.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	got, ok, err := st.s.UserByLogin(st.ctx, "carol")
+	st.same(user, got, ok, err)
+	_, end, ok, err := st.s.Room(st.ctx, room.ID)
+	st.same(head, end, ok, err)
+	st.append(room.ID, head, wire.EntryHandshake, "goes on")
+	if n, err := st.s.LastWelcome(st.ctx); err != nil || n != 77 {
+		t.Errorf("last welcome %d, %v", n, err)
+	}
+}
+
+type suite struct {
+	*testing.T
+	s   core.Store
+	ctx context.Context
+}
+
+func (t *suite) commit(changes ...core.Change) {
+	t.Helper()
+	if err := t.s.Commit(t.ctx, changes); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// same wants a record to be found and equal.
+func (t *suite) same(want, got any, ok bool, err error) {
+	t.Helper()
+	if err != nil || !ok || !reflect.DeepEqual(want, got) {
+		t.Errorf("got %+v, %t, %v\nwant %+v", got, ok, err, want)
+	}
+}
+
+// list wants records to be found in this order.
+func list[V any](t *suite, got []V, err error, want ...V) {
+	t.Helper()
+	if err != nil || len(got) != len(want) || len(want) > 0 && !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, %v\nwant %+v", got, err, want)
+	}
+}
+
+func random[T ~[16]byte | ~[32]byte]() (v T) {
+	var raw [32]byte
+	_, _ = rand.Read(raw[:])
+	switch p := any(&v).(type) {
+	case *wire.RoomID:
+		copy(p[:], raw[:])
+	case *wire.DeviceID:
+		copy(p[:], raw[:])
+	case *wire.UserID:
+		copy(p[:], raw[:])
+	case *wire.Hash:
+		copy(p[:], raw[:])
+	case *wire.Key:
+		copy(p[:], raw[:])
+	case *wire.LinkID:
+		copy(p[:], raw[:])
+	}
+	return v
+}
+
+func (t *suite) user(login string) core.UserRecord {
+	return core.UserRecord{ID: random[wire.UserID](), Identity: random[wire.Hash](), Profile: []byte("profile"), Login: login, Salt: [16]byte{1},
+		Params: wire.PasswordParams{MemoryKiB: 65536, Time: 3, Threads: 1}, Salt2: [16]byte{2}, Verifier: [32]byte{3}, Created: 4, Seen: 5}
+}
+
+func (t *suite) device(user wire.UserID) core.DeviceRecord {
+	return core.DeviceRecord{ID: random[wire.DeviceID](), User: user, State: wire.DeviceEnrolled, Key: random[wire.Hash](), Class: 1, Created: 6,
+		Certificate: []byte("certificate"), Label: "Läptop", Seen: 7}
+}
+
+func (t *suite) room() core.RoomRecord {
+	return core.RoomRecord{ID: random[wire.RoomID](), Kind: wire.RoomInvite, Founded: true, Founder: random[wire.DeviceID](), Created: 8}
+}
+
+func (t *suite) entry(room wire.RoomID, head core.Head, kind wire.EntryKind, payload string) (core.PutEntry, core.Head) {
+	e := wire.Entry{Seq: head.Seq + 1, Time: head.Time + 3, Kind: kind, Payload: []byte(payload)}
+	raw, err := wire.Encode(&e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := core.Head{Seq: e.Seq, Handshake: head.Handshake, Time: e.Time, Chain: e.Next(head.Chain)}
+	if kind == wire.EntryHandshake {
+		next.Handshake = e.Seq
+	}
+	return core.PutEntry{Room: room, Seq: e.Seq, Time: e.Time, Kind: kind, Chain: next.Chain, Data: raw}, next
+}
+
+func (t *suite) append(room wire.RoomID, head core.Head, kind wire.EntryKind, payload string) core.Head {
+	t.Helper()
+	put, next := t.entry(room, head, kind, payload)
+	t.commit(put)
+	return next
+}
+
+func (t *suite) users() {
+	alice, guest := t.user("alice"), t.user("")
+	t.commit(core.PutUser{UserRecord: alice}, core.PutUser{UserRecord: guest})
+	got, ok, err := t.s.User(t.ctx, alice.ID)
+	t.same(alice, got, ok, err)
+	got, ok, err = t.s.UserByLogin(t.ctx, "alice")
+	t.same(alice, got, ok, err)
+	if _, ok, _ := t.s.UserByLogin(t.ctx, ""); ok {
+		t.Error("a guest is found by no name")
+	}
+	t.commit(core.SetFailures{User: alice.ID, Failures: 9, At: 10})
+	alice.Failures, alice.FailedAt = 9, 10
+	got, ok, err = t.s.User(t.ctx, alice.ID)
+	t.same(alice, got, ok, err)
+	alice.Admin, alice.Banned, alice.Profile = true, true, []byte("new")
+	t.commit(core.PutUser{UserRecord: alice})
+	got, ok, err = t.s.User(t.ctx, alice.ID)
+	t.same(alice, got, ok, err)
+	both := []core.UserRecord{alice, guest}
+	slices.SortFunc(both, func(a, b core.UserRecord) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+	all, err := t.s.Users(t.ctx, wire.UserID{}, 10)
+	list(t, all, err, both...)
+	all, err = t.s.Users(t.ctx, both[0].ID, 10)
+	list(t, all, err, both[1])
+	all, err = t.s.Users(t.ctx, wire.UserID{}, 1)
+	list(t, all, err, both[0])
+}
+
+func (t *suite) logins() {
+	first, second := t.user("bob"), t.user("bob")
+	t.commit(core.PutUser{UserRecord: first})
+	if err := t.s.Commit(t.ctx, []core.Change{core.PutUser{UserRecord: second}}); err == nil {
+		t.Error("one login name for two users")
+	}
+	if _, ok, _ := t.s.User(t.ctx, second.ID); ok {
+		t.Error("the refused user is there")
+	}
+	// Two guests have none.
+	t.commit(core.PutUser{UserRecord: t.user("")}, core.PutUser{UserRecord: t.user("")})
+}
+
+func (t *suite) devices() {
+	user := t.user("")
+	t.commit(core.PutUser{UserRecord: user})
+	a, b, other := t.device(user.ID), t.device(user.ID), t.device(random[wire.UserID]())
+	b.State, b.Certificate, b.Expires = wire.DeviceWaiting, nil, 99
+	t.commit(core.PutDevice{DeviceRecord: a}, core.PutDevice{DeviceRecord: b}, core.PutDevice{DeviceRecord: other})
+	got, ok, err := t.s.Device(t.ctx, b.ID)
+	t.same(b, got, ok, err)
+	t.commit(core.TouchDevice{Device: a.ID, User: user.ID, Seen: 1234})
+	a.Seen = 1234
+	both := []core.DeviceRecord{a, b}
+	slices.SortFunc(both, func(a, b core.DeviceRecord) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+	all, err := t.s.Devices(t.ctx, user.ID)
+	list(t, all, err, both...)
+	if u, _, _ := t.s.User(t.ctx, user.ID); u.Seen != 1234 {
+		t.Errorf("user seen at %d", u.Seen)
+	}
+	t.commit(core.DropDevice{Device: b.ID})
+	all, err = t.s.Devices(t.ctx, user.ID)
+	list(t, all, err, a)
+	a.State, a.RevokedAt, a.Revocation = wire.DeviceRevoked, 55, []byte("signature")
+	t.commit(core.PutDevice{DeviceRecord: a})
+	got, ok, err = t.s.Device(t.ctx, a.ID)
+	t.same(a, got, ok, err)
+}
+
+func (t *suite) packages() {
+	d := random[wire.DeviceID]()
+	var want []core.PackageRecord
+	for i := range 5 {
+		data := []byte{byte(i), 1, 2}
+		p := core.PackageRecord{Device: d, Hash: sha256.Sum256(data), Data: data}
+		want = append(want, p)
+		t.commit(core.PutPackage{PackageRecord: p})
+	}
+	got, err := t.s.OneTimePackages(t.ctx, d, 2)
+	list(t, got, err, want[:2]...)
+	t.commit(core.DropPackage{PackageRecord: want[0]})
+	got, err = t.s.OneTimePackages(t.ctx, d, 10)
+	list(t, got, err, want[1:]...)
+	if n, err := t.s.CountOneTime(t.ctx, d); n != 4 || err != nil {
+		t.Errorf("%d packages, %v", n, err)
+	}
+	last := core.LastResortRecord{Device: d, Data: []byte("last")}
+	t.commit(core.PutLastResort{LastResortRecord: last})
+	l, ok, err := t.s.LastResort(t.ctx, d)
+	t.same(last, l, ok, err)
+	last.Used = true
+	t.commit(core.PutLastResort{LastResortRecord: last})
+	l, ok, err = t.s.LastResort(t.ctx, d)
+	t.same(last, l, ok, err)
+	t.commit(core.DropPackages{Device: d})
+	if n, _ := t.s.CountOneTime(t.ctx, d); n != 0 {
+		t.Errorf("%d packages of a device that is gone", n)
+	}
+	if _, ok, _ := t.s.LastResort(t.ctx, d); ok {
+		t.Error("a last resort of a device that is gone")
+	}
+}
+
+func (t *suite) rooms() {
+	direct := core.RoomRecord{ID: random[wire.RoomID](), Kind: wire.RoomDirect, Founded: true, Users: [2]wire.UserID{{1}, {2}}, Generation: 3, Created: 4}
+	open := core.RoomRecord{ID: random[wire.RoomID](), Kind: wire.RoomOpen, Name: "Lounge"}
+	t.commit(core.PutRoom{RoomRecord: direct}, core.PutRoom{RoomRecord: open})
+	got, head, ok, err := t.s.Room(t.ctx, direct.ID)
+	t.same(direct, got, ok, err)
+	t.same(core.Head{Chain: wire.LogStart(direct.ID)}, head, ok, err)
+	all, err := t.s.OpenRooms(t.ctx, wire.RoomID{}, 10)
+	list(t, all, err, open)
+	open.Founded, open.Founder = true, wire.DeviceID{5}
+	t.commit(core.PutRoom{RoomRecord: open})
+	all, err = t.s.OpenRooms(t.ctx, wire.RoomID{}, 10)
+	list(t, all, err, open)
+	all, err = t.s.OpenRooms(t.ctx, open.ID, 10)
+	list(t, all, err)
+}
+
+func (t *suite) log() {
+	one, two := t.room(), t.room()
+	t.commit(core.PutRoom{RoomRecord: one}, core.PutRoom{RoomRecord: two})
+	heads := map[wire.RoomID]core.Head{one.ID: {Chain: wire.LogStart(one.ID)}, two.ID: {Chain: wire.LogStart(two.ID)}}
+	// Appends to two rooms in one commit, also of a room made in the same one.
+	three := t.room()
+	heads[three.ID] = core.Head{Chain: wire.LogStart(three.ID)}
+	changes := []core.Change{core.PutRoom{RoomRecord: three}}
+	for i := range 9 {
+		for _, id := range []wire.RoomID{one.ID, two.ID, three.ID} {
+			kind := wire.EntryMessage
+			if i == 4 && id != two.ID {
+				kind = wire.EntryHandshake
+			}
+			put, next := t.entry(id, heads[id], kind, fmt.Sprint(i))
+			changes, heads[id] = append(changes, put), next
+		}
+	}
+	t.commit(changes...)
+	for id, want := range heads {
+		_, head, ok, err := t.s.Room(t.ctx, id)
+		t.same(want, head, ok, err)
+		entries, err := t.s.Entries(t.ctx, id, 0, 100, 100, 1<<20)
+		if err != nil || len(entries) != 9 {
+			t.Fatalf("%d entries, %v", len(entries), err)
+		}
+		chain := wire.LogStart(id)
+		for i, raw := range entries {
+			e, err := raw.Decode()
+			if err != nil || e.Seq != uint64(i+1) || string(e.Payload) != fmt.Sprint(i) {
+				t.Fatalf("entry %+v, %v", e, err)
+			}
+			chain = e.Next(chain)
+		}
+		if chain != want.Chain {
+			t.Error("the chain of what is read is not the one that was stored")
+		}
+	}
+	if heads[one.ID].Handshake != 5 || heads[two.ID].Handshake != 0 {
+		t.Error("the test's own heads are wrong")
+	}
+}
+
+func (t *suite) holes() {
+	room := t.room()
+	t.commit(core.PutRoom{RoomRecord: room})
+	head := t.append(room.ID, core.Head{Chain: wire.LogStart(room.ID)}, wire.EntryMessage, "1")
+	put, _ := t.entry(room.ID, head, wire.EntryMessage, "2")
+	for _, seq := range []uint64{0, 1, 3, 1 << 39} {
+		wrong := put
+		wrong.Seq = seq
+		if err := t.s.Commit(t.ctx, []core.Change{wrong}); err == nil {
+			t.Errorf("entry %d after entry 1", seq)
+		}
+	}
+	t.commit(put)
+}
+
+func (t *suite) pages() {
+	room := t.room()
+	t.commit(core.PutRoom{RoomRecord: room})
+	head := core.Head{Chain: wire.LogStart(room.ID)}
+	for range 10 {
+		head = t.append(room.ID, head, wire.EntryMessage, string(make([]byte, 100)))
+	}
+	for _, c := range []struct {
+		after, upTo uint64
+		limit, size int
+		want        int
+	}{{0, 10, 100, 1 << 20, 10}, {0, 10, 3, 1 << 20, 3}, {4, 10, 100, 1 << 20, 6}, {4, 6, 100, 1 << 20, 2}, {10, 10, 100, 1 << 20, 0},
+		{0, 10, 100, 1, 1}, {0, 10, 100, 300, 2}, {9, 1 << 50, 5, 5, 1}, {20, 30, 5, 5, 0}} {
+		got, err := t.s.Entries(t.ctx, room.ID, c.after, c.upTo, c.limit, c.size)
+		if err != nil || len(got) != c.want {
+			t.Errorf("%+v: %d entries, %v", c, len(got), err)
+		}
+	}
+}
+
+func (t *suite) routes() {
+	room, other := random[wire.RoomID](), random[wire.RoomID]()
+	a := core.RouteRecord{Room: room, User: wire.UserID{1}, Device: wire.DeviceID{1}, From: 1}
+	b := core.RouteRecord{Room: room, User: wire.UserID{2}, Device: wire.DeviceID{2}, From: 5}
+	c := core.RouteRecord{Room: other, User: wire.UserID{1}, Device: wire.DeviceID{1}, From: 7}
+	t.commit(core.PutRoute{RouteRecord: a}, core.PutRoute{RouteRecord: b}, core.PutRoute{RouteRecord: c})
+	got, err := t.s.Routes(t.ctx, room)
+	list(t, got, err, a, b)
+	b.Until, b.OutAt = 9, 1000
+	t.commit(core.PutRoute{RouteRecord: b})
+	got, err = t.s.Routes(t.ctx, room)
+	list(t, got, err, a)
+	one, ok, err := t.s.Route(t.ctx, room, b.Device)
+	t.same(b, one, ok, err)
+	mine := []core.RouteRecord{a, c}
+	slices.SortFunc(mine, func(a, b core.RouteRecord) int { return bytes.Compare(a.Room[:], b.Room[:]) })
+	got, err = t.s.RoomsOf(t.ctx, a.Device, wire.RoomID{}, 10)
+	list(t, got, err, mine...)
+	got, err = t.s.RoomsOf(t.ctx, a.Device, mine[0].Room, 10)
+	list(t, got, err, mine[1])
+	got, err = t.s.RoomsOf(t.ctx, b.Device, wire.RoomID{}, 10)
+	list(t, got, err, b)
+	for device, want := range map[wire.DeviceID]int{a.Device: 2, b.Device: 0} {
+		if n, err := t.s.CountRooms(t.ctx, device); n != want || err != nil {
+			t.Errorf("device is routed in %d rooms, %v; want %d", n, err, want)
+		}
+	}
+}
+
+func (t *suite) groupInfos() {
+	room, link, hash := random[wire.RoomID](), random[wire.LinkID](), random[wire.Hash]()
+	open := core.GroupInfoRecord{Room: room, Seq: 4, GroupInfo: []byte("info"), Tree: []byte("tree")}
+	sealed := core.GroupInfoRecord{Room: room, Link: link, Seq: 5, GroupInfo: []byte("sealed"), TreeBlob: &hash}
+	t.commit(core.PutGroupInfo{GroupInfoRecord: open}, core.PutGroupInfo{GroupInfoRecord: sealed})
+	got, ok, err := t.s.GroupInfo(t.ctx, room, wire.LinkID{})
+	t.same(open, got, ok, err)
+	got, ok, err = t.s.GroupInfo(t.ctx, room, link)
+	t.same(sealed, got, ok, err)
+	open.Seq, open.Tree = 6, nil
+	t.commit(core.PutGroupInfo{GroupInfoRecord: open}, core.DropGroupInfo{Room: room, Link: link})
+	got, ok, err = t.s.GroupInfo(t.ctx, room, wire.LinkID{})
+	t.same(open, got, ok, err)
+	if _, ok, _ := t.s.GroupInfo(t.ctx, room, link); ok {
+		t.Error("a dropped GroupInfo is there")
+	}
+}
+
+func (t *suite) welcomes() {
+	d, hash := random[wire.DeviceID](), random[wire.Hash]()
+	var want []wire.Welcome
+	for i := range 5 {
+		w := wire.Welcome{ID: uint64(10 + i), Room: wire.RoomID{1}, Seq: 3, From: wire.Route{User: wire.UserID{1}, Device: wire.DeviceID{2}}, Data: make([]byte, 100)}
+		if i == 2 {
+			w.Tree = &hash
+		}
+		want = append(want, w)
+		t.commit(core.PutWelcome{Device: d, Welcome: w, Expires: 1000})
+	}
+	t.commit(core.PutWelcome{Device: random[wire.DeviceID](), Welcome: wire.Welcome{ID: 99, Data: []byte("another's")}, Expires: 1000})
+	got, err := t.s.Welcomes(t.ctx, d, 0, 10, 1<<20)
+	list(t, got, err, want...)
+	got, err = t.s.Welcomes(t.ctx, d, 11, 2, 1<<20)
+	list(t, got, err, want[2:4]...)
+	got, err = t.s.Welcomes(t.ctx, d, 0, 10, 250)
+	list(t, got, err, want[:2]...)
+	t.commit(core.DropWelcome{Device: random[wire.DeviceID](), ID: 10}) // not its own
+	t.commit(core.DropWelcome{Device: d, ID: 11})
+	if n, err := t.s.CountWelcomes(t.ctx, d); n != 4 || err != nil {
+		t.Errorf("%d welcomes, %v", n, err)
+	}
+	if last, err := t.s.LastWelcome(t.ctx); last != 99 || err != nil {
+		t.Errorf("last id %d, %v", last, err)
+	}
+}
+
+func (t *suite) unseen() {
+	room := t.room()
+	gone, here, named := t.user(""), t.user(""), t.user("named")
+	gone.Seen, here.Seen, named.Seen = 10, 100, 10
+	t.commit(core.PutRoom{RoomRecord: room})
+	var want []core.RouteRecord
+	for i, u := range []core.UserRecord{gone, here, named} {
+		r := core.RouteRecord{Room: room.ID, User: u.ID, Device: wire.DeviceID{byte(i + 1)}, From: 1}
+		t.commit(core.PutUser{UserRecord: u}, core.PutRoute{RouteRecord: r})
+		want = append(want, r)
+	}
+	got, err := t.s.Unseen(t.ctx, room.ID, 50, 10)
+	list(t, got, err, want[0])
+	got, err = t.s.Unseen(t.ctx, room.ID, 10, 10)
+	list(t, got, err)
+}
+
+func (t *suite) links() {
+	room := random[wire.RoomID]()
+	l := core.LinkRecord{ID: random[wire.LinkID](), Room: room, TokenHash: random[wire.Hash](), By: wire.Route{User: wire.UserID{1}, Device: wire.DeviceID{2}},
+		Created: 3, Expires: 4, Uses: 5, Approval: true}
+	t.commit(core.PutLink{LinkRecord: l}, core.PutGroupInfo{GroupInfoRecord: core.GroupInfoRecord{Room: room, Link: l.ID, Seq: 1, GroupInfo: []byte("x")}})
+	got, ok, err := t.s.Link(t.ctx, l.ID)
+	t.same(l, got, ok, err)
+	t.commit(core.UseLink{Link: l.ID, Used: 2}, core.UseLink{Link: random[wire.LinkID](), Used: 2})
+	l.Used = 2
+	all, err := t.s.Links(t.ctx, room)
+	list(t, all, err, l)
+	t.commit(core.PutKnock{KnockRecord: core.KnockRecord{KnockEvent: wire.KnockEvent{Room: room, Link: l.ID, Time: 1}}})
+	t.commit(core.DropLink{Link: l.ID})
+	if _, ok, _ := t.s.Link(t.ctx, l.ID); ok {
+		t.Error("a dropped link is there")
+	}
+	if _, ok, _ := t.s.GroupInfo(t.ctx, room, l.ID); ok {
+		t.Error("the GroupInfo of a dropped link is there")
+	}
+	if k, _ := t.s.Knocks(t.ctx, room); len(k) != 0 {
+		t.Error("somebody knocks by a dropped link")
+	}
+}
+
+func (t *suite) knocks() {
+	room, link := random[wire.RoomID](), random[wire.LinkID]()
+	knock := func(device byte, at uint64) core.KnockRecord {
+		return core.KnockRecord{KnockEvent: wire.KnockEvent{Room: room, Link: link, Route: wire.Route{User: wire.UserID{1}, Device: wire.DeviceID{device}},
+			Time: at, Data: []byte("hi")}}
+	}
+	t.commit(core.PutKnock{KnockRecord: knock(1, 20)}, core.PutKnock{KnockRecord: knock(2, 10)}, core.PutKnock{KnockRecord: knock(1, 5)})
+	got, err := t.s.Knocks(t.ctx, room)
+	list(t, got, err, knock(1, 5), knock(2, 10))
+	t.commit(core.DropKnock{Room: room, Device: wire.DeviceID{1}})
+	got, err = t.s.Knocks(t.ctx, room)
+	list(t, got, err, knock(2, 10))
+}
+
+func (t *suite) blobs() {
+	room, hash, device := random[wire.RoomID](), random[wire.Hash](), random[wire.DeviceID]()
+	b := core.BlobRecord{Room: room, Hash: hash, Size: 150, Device: device, Until: 1000}
+	t.commit(core.PutBlob{BlobRecord: b}, core.PutChunk{Room: room, Hash: hash, Index: 1, Data: []byte("one")})
+	t.commit(core.PutChunk{Room: room, Hash: hash, Index: 0, Data: []byte("zero")})
+	t.commit(core.PutChunk{Room: room, Hash: hash, Index: 1, Data: []byte("one again")})
+	got, ok, err := t.s.Blob(t.ctx, room, hash)
+	t.same(b, got, ok, err)
+	chunks, err := t.s.Chunks(t.ctx, room, hash)
+	list(t, chunks, err, 0, 1)
+	data, ok, err := t.s.Chunk(t.ctx, room, hash, 1)
+	t.same([]byte("one again"), data, ok, err)
+	if n, err := t.s.UnfinishedBytes(t.ctx, device); n != 150 || err != nil {
+		t.Errorf("%d bytes unfinished, %v", n, err)
+	}
+	b.Complete = true
+	t.commit(core.PutBlob{BlobRecord: b})
+	if n, _ := t.s.UnfinishedBytes(t.ctx, device); n != 0 {
+		t.Errorf("%d bytes unfinished", n)
+	}
+	if _, ok, _ := t.s.Blob(t.ctx, random[wire.RoomID](), hash); ok {
+		t.Error("a blob is in another room as well")
+	}
+	t.commit(core.KeepBlob{Room: room, Hash: hash})
+	b.Until = 0
+	got, ok, err = t.s.Blob(t.ctx, room, hash)
+	t.same(b, got, ok, err)
+	t.commit(core.DropBlob{Room: room, Hash: hash})
+	if _, ok, _ := t.s.Chunk(t.ctx, room, hash, 0); ok {
+		t.Error("a chunk of a dropped blob is there")
+	}
+}
+
+func (t *suite) answers() {
+	const hour = 3600 * 1000
+	user, key := random[wire.UserID](), random[wire.Key]()
+	a := core.AnswerRecord{User: user, Key: key, Op: wire.OpAppend, Body: []byte("answer"), Time: 500 * hour}
+	late := core.AnswerRecord{User: user, Key: random[wire.Key](), Op: wire.OpAppend, Body: []byte("late"), Time: 523 * hour}
+	t.commit(core.PutAnswer{AnswerRecord: a}, core.PutAnswer{AnswerRecord: late})
+	got, ok, err := t.s.Answer(t.ctx, user, key)
+	t.same(a, got, ok, err)
+	if _, ok, _ := t.s.Answer(t.ctx, random[wire.UserID](), key); ok {
+		t.Error("another user finds the answer")
+	}
+	keys := map[wire.Key]bool{}
+	if err := t.s.AnswerKeys(t.ctx, func(k wire.Key) { keys[k] = true }); err != nil || len(keys) != 2 || !keys[key] || !keys[late.Key] {
+		t.Errorf("%d keys, %v", len(keys), err)
+	}
+}
+
+func (t *suite) service() {
+	ticket := core.TicketRecord{Hash: random[wire.Hash](), PSK: [32]byte{1}, Online: [32]byte{2}, Expires: 3}
+	token := core.TokenRecord{Hash: random[wire.Hash](), Kind: core.TokenRegister, Uses: 2, Note: "for bob", Created: 4}
+	ban := core.BanRecord{What: "192.0.2.0/24", Reason: "flood", Created: 5, Expires: 6}
+	t.commit(core.PutTicket{TicketRecord: ticket}, core.PutToken{TokenRecord: token}, core.PutBan{BanRecord: ban})
+	gotTicket, ok, err := t.s.Ticket(t.ctx, ticket.Hash)
+	t.same(ticket, gotTicket, ok, err)
+	gotToken, ok, err := t.s.Token(t.ctx, token.Hash)
+	t.same(token, gotToken, ok, err)
+	tokens, err := t.s.Tokens(t.ctx)
+	list(t, tokens, err, token)
+	bans, err := t.s.Bans(t.ctx)
+	list(t, bans, err, ban)
+	t.commit(core.DropTicket{Hash: ticket.Hash}, core.DropToken{Hash: token.Hash}, core.DropBan{What: ban.What})
+	if _, ok, _ := t.s.Ticket(t.ctx, ticket.Hash); ok {
+		t.Error("a dropped ticket is there")
+	}
+	for i := range 3 {
+		t.commit(core.PutAudit{AuditRecord: core.AuditRecord{Time: uint64(i), Who: "w", Act: fmt.Sprint(i), Subject: "s"}})
+	}
+	log, err := t.s.AuditLog(t.ctx, 0, 2)
+	if err != nil || len(log) != 2 || log[0].Act != "0" || log[1].Act != "1" || log[1].ID <= log[0].ID {
+		t.Fatalf("audit %+v, %v", log, err)
+	}
+	log, err = t.s.AuditLog(t.ctx, log[1].ID, 10)
+	if err != nil || len(log) != 1 || log[0].Act != "2" {
+		t.Errorf("audit %+v, %v", log, err)
+	}
+}
+
+// atomic wants a refused commit to leave nothing, however late it is refused.
+func (t *suite) atomic() {
+	room := t.room()
+	t.commit(core.PutRoom{RoomRecord: room})
+	put, head := t.entry(room.ID, core.Head{Chain: wire.LogStart(room.ID)}, wire.EntryMessage, "one")
+	hole := put
+	hole.Seq = 7
+	user := t.user("")
+	if err := t.s.Commit(t.ctx, []core.Change{core.PutUser{UserRecord: user}, put, hole}); err == nil {
+		t.Fatal("a hole was accepted")
+	}
+	if err := t.s.Commit(t.ctx, []core.Change{core.PutUser{UserRecord: user}, struct{}{}}); err == nil {
+		t.Fatal("an unknown change was accepted")
+	}
+	if _, ok, _ := t.s.User(t.ctx, user.ID); ok {
+		t.Error("the user of a refused commit is there")
+	}
+	if _, got, _, _ := t.s.Room(t.ctx, room.ID); got.Seq != 0 {
+		t.Error("the entry of a refused commit is there")
+	}
+	// And the store goes on.
+	t.commit(put)
+	_, got, ok, err := t.s.Room(t.ctx, room.ID)
+	t.same(head, got, ok, err)
+}
+
+func (t *suite) collect() {
+	const day = 24 * 3600 * 1000
+	now := uint64(100 * day)
+	user, room := random[wire.UserID](), random[wire.RoomID]()
+	old := core.AnswerRecord{User: user, Key: random[wire.Key](), Body: []byte("old"), Time: now - 2*day}
+	fresh := core.AnswerRecord{User: user, Key: random[wire.Key](), Body: []byte("fresh"), Time: now - day/2}
+	waiting, enrolled := t.device(user), t.device(user)
+	waiting.State, waiting.Expires = wire.DeviceWaiting, now-1
+	named, loose, kept := random[wire.Hash](), random[wire.Hash](), random[wire.Hash]()
+	d := random[wire.DeviceID]()
+	t.commit(core.PutAnswer{AnswerRecord: old}, core.PutAnswer{AnswerRecord: fresh}, core.PutDevice{DeviceRecord: waiting}, core.PutDevice{DeviceRecord: enrolled},
+		core.PutWelcome{Device: d, Welcome: wire.Welcome{ID: 1, Data: []byte("old")}, Expires: now - 1},
+		core.PutWelcome{Device: d, Welcome: wire.Welcome{ID: 2, Room: room, Data: []byte("new"), Tree: &named}, Expires: now + 1},
+		core.PutBlob{BlobRecord: core.BlobRecord{Room: room, Hash: named, Size: 1, Complete: true, Until: now - 1}},
+		core.PutBlob{BlobRecord: core.BlobRecord{Room: room, Hash: loose, Size: 1, Until: now - 1}},
+		core.PutChunk{Room: room, Hash: loose, Data: []byte("x")},
+		core.PutBlob{BlobRecord: core.BlobRecord{Room: room, Hash: kept, Size: 1, Complete: true}},
+		core.PutTicket{TicketRecord: core.TicketRecord{Hash: named, Expires: now - 1}}, core.PutToken{TokenRecord: core.TokenRecord{Hash: kept}},
+		core.PutBan{BanRecord: core.BanRecord{What: "old", Expires: now - 1}}, core.PutBan{BanRecord: core.BanRecord{What: "ever"}})
+	if err := t.s.Collect(t.ctx, now); err != nil {
+		t.Fatal(err)
+	}
+	found := func(name string, want bool, get func() bool) {
+		t.Helper()
+		if get() != want {
+			t.Errorf("%s: there is %t, want %t", name, !want, want)
+		}
+	}
+	found("old answer", false, func() bool { _, ok, _ := t.s.Answer(t.ctx, user, old.Key); return ok })
+	found("fresh answer", true, func() bool { _, ok, _ := t.s.Answer(t.ctx, user, fresh.Key); return ok })
+	found("waiting device", false, func() bool { _, ok, _ := t.s.Device(t.ctx, waiting.ID); return ok })
+	found("enrolled device", true, func() bool { _, ok, _ := t.s.Device(t.ctx, enrolled.ID); return ok })
+	found("welcomes", true, func() bool { n, _ := t.s.CountWelcomes(t.ctx, d); return n == 1 })
+	found("blob that a welcome names", true, func() bool { _, ok, _ := t.s.Blob(t.ctx, room, named); return ok })
+	found("blob that nothing names", false, func() bool { _, ok, _ := t.s.Blob(t.ctx, room, loose); return ok })
+	found("its chunk", false, func() bool { _, ok, _ := t.s.Chunk(t.ctx, room, loose, 0); return ok })
+	found("blob that is kept", true, func() bool { _, ok, _ := t.s.Blob(t.ctx, room, kept); return ok })
+	found("ticket", false, func() bool { _, ok, _ := t.s.Ticket(t.ctx, named); return ok })
+	found("token without end", true, func() bool { _, ok, _ := t.s.Token(t.ctx, kept); return ok })
+	found("bans", true, func() bool { b, _ := t.s.Bans(t.ctx); return len(b) == 1 && b[0].What == "ever" })
+}
+
+// concurrent wants readers beside a committer to see whole commits.
+func (t *suite) concurrent() {
+	room := t.room()
+	t.commit(core.PutRoom{RoomRecord: room})
+	const commits, each = 60, 5
+	done := make(chan struct{})
+	var readers sync.WaitGroup
+	for range 3 {
+		readers.Go(func() {
+			for {
+				_, head, _, err := t.s.Room(t.ctx, room.ID)
+				if err != nil || head.Seq%each != 0 {
+					t.Errorf("a reader sees seq %d, %v", head.Seq, err)
+					return
+				}
+				entries, err := t.s.Entries(t.ctx, room.ID, 0, head.Seq, 1000, 1<<30)
+				if err != nil || len(entries) != int(head.Seq) {
+					t.Errorf("a reader sees %d entries of %d, %v", len(entries), head.Seq, err)
+					return
+				}
+				select {
+				case <-done:
+					return
+				default:
+				}
+			}
+		})
+	}
+	head := core.Head{Chain: wire.LogStart(room.ID)}
+	for range commits {
+		var changes []core.Change
+		for range each {
+			var put core.PutEntry
+			put, head = t.entry(room.ID, head, wire.EntryMessage, "x")
+			changes = append(changes, put)
+		}
+		t.commit(changes...)
+	}
+	close(done)
+	readers.Wait()
+}
+
+// absent wants every question about what is not there to be answered so.
+func (t *suite) absent() {
+	checks := map[string]func() (bool, error){
+		"user":        func() (bool, error) { _, ok, err := t.s.User(t.ctx, wire.UserID{1}); return ok, err },
+		"login":       func() (bool, error) { _, ok, err := t.s.UserByLogin(t.ctx, "nobody"); return ok, err },
+		"device":      func() (bool, error) { _, ok, err := t.s.Device(t.ctx, wire.DeviceID{1}); return ok, err },
+		"last resort": func() (bool, error) { _, ok, err := t.s.LastResort(t.ctx, wire.DeviceID{1}); return ok, err },
+		"room":        func() (bool, error) { _, _, ok, err := t.s.Room(t.ctx, wire.RoomID{1}); return ok, err },
+		"route":       func() (bool, error) { _, ok, err := t.s.Route(t.ctx, wire.RoomID{1}, wire.DeviceID{1}); return ok, err },
+		"group info": func() (bool, error) {
+			_, ok, err := t.s.GroupInfo(t.ctx, wire.RoomID{1}, wire.LinkID{})
+			return ok, err
+		},
+		"link":   func() (bool, error) { _, ok, err := t.s.Link(t.ctx, wire.LinkID{1}); return ok, err },
+		"blob":   func() (bool, error) { _, ok, err := t.s.Blob(t.ctx, wire.RoomID{1}, wire.Hash{}); return ok, err },
+		"chunk":  func() (bool, error) { _, ok, err := t.s.Chunk(t.ctx, wire.RoomID{1}, wire.Hash{}, 0); return ok, err },
+		"answer": func() (bool, error) { _, ok, err := t.s.Answer(t.ctx, wire.UserID{1}, wire.Key{}); return ok, err },
+		"ticket": func() (bool, error) { _, ok, err := t.s.Ticket(t.ctx, wire.Hash{}); return ok, err },
+		"token":  func() (bool, error) { _, ok, err := t.s.Token(t.ctx, wire.Hash{}); return ok, err },
+		"entries": func() (bool, error) {
+			e, err := t.s.Entries(t.ctx, wire.RoomID{1}, 0, 10, 10, 10)
+			return len(e) > 0, err
+		},
+		"welcome": func() (bool, error) { n, err := t.s.LastWelcome(t.ctx); return n > 0, err },
+	}
+	for name, check := range checks {
+		if ok, err := check(); ok || err != nil {
+			t.Errorf("%s: %t, %v", name, ok, err)
+		}
+	}
+}
