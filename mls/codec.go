@@ -140,6 +140,21 @@ func (r *reader) vec() []byte {
 	return r.take(n)
 }
 
+// minLong is the shortest key, signature or encapsulation of any suite. What
+// is shorter where one is due is refused at once, which also bounds what a
+// message full of tiny structures can cost to decode.
+const minLong = 32
+
+// long reads a vector that cannot be shorter than minLong.
+func (r *reader) long() []byte {
+	v := r.vec()
+	if len(v) < minLong {
+		r.fail()
+		return nil
+	}
+	return v
+}
+
 // sub reads a vector and returns a reader of its contents, which must be
 // ended with [reader.close].
 func (r *reader) sub() *reader {

@@ -187,7 +187,7 @@ func (l extensionList) externalSenders() ([]externalSender, error) {
 	var list []externalSender
 	s := r.sub()
 	for s.more() {
-		list = append(list, externalSender{s.vec(), readCredential(s)})
+		list = append(list, externalSender{s.long(), readCredential(s)})
 	}
 	r.close(s)
 	return list, r.end("external senders")

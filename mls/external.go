@@ -90,7 +90,7 @@ func joinExternal(cfg Config, groupInfo []byte, o ExternalOptions) (*Pending, er
 // newcomer is a stand-in for the joiner's leaf, from which the one in the path
 // is made.
 func newcomer(o ExternalOptions, info *GroupInfo) (*Leaf, error) {
-	template := &leafTemplate{encryptionKey: []byte{}, credential: o.Credential, source: SourceUpdate}
+	template := &leafTemplate{encryptionKey: make([]byte, minLong), credential: o.Credential, source: SourceUpdate}
 	if o.Capabilities != nil {
 		template.capabilities = *o.Capabilities
 	} else {

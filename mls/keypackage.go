@@ -34,11 +34,11 @@ func readKeyPackage(r *reader) *KeyPackage {
 	k := &KeyPackage{}
 	k.version = r.u16()
 	k.suite = Suite(r.u16())
-	k.initKey = r.vec()
+	k.initKey = r.long()
 	k.leaf = readLeaf(r)
 	k.extensions = readExtensions(r)
 	k.tbs = len(start) - len(r.b)
-	k.signature = r.vec()
+	k.signature = r.long()
 	n := len(start) - len(r.b)
 	k.raw = start[:n:n]
 	return k

@@ -187,8 +187,8 @@ func (l *Leaf) Bytes() []byte { return bytesClone(l.raw) }
 func readLeaf(r *reader) *Leaf {
 	start := r.b
 	l := &Leaf{}
-	l.encryptionKey = r.vec()
-	l.signatureKey = r.vec()
+	l.encryptionKey = r.long()
+	l.signatureKey = r.long()
 	l.credential = readCredential(r)
 	l.capabilities = readCapabilities(r)
 	l.source = LeafSource(r.u8())
@@ -203,7 +203,7 @@ func readLeaf(r *reader) *Leaf {
 	}
 	l.extensions = readExtensions(r)
 	l.tbs = len(start) - len(r.b)
-	l.signature = r.vec()
+	l.signature = r.long()
 	n := len(start) - len(r.b)
 	l.raw = start[:n:n]
 	return l

@@ -114,7 +114,7 @@ func readProposal(r *reader) Proposal {
 	case TypeReInit:
 		return &ReInit{r.vec(), r.u16(), Suite(r.u16()), readFewExtensions(r)}
 	case TypeExternalInit:
-		return &ExternalInit{r.vec()}
+		return &ExternalInit{r.long()}
 	case TypeGroupContextExtensions:
 		return &GroupContextExtensions{readFewExtensions(r)}
 	}
@@ -191,10 +191,6 @@ func (id PSKID) sameKey(other PSKID) bool {
 	return string(id.append(nil)) == string(other.append(nil))
 }
 
-// minNonce is the shortest nonce of any suite: a shorter one is refused at
-// once, which also bounds what a list of ids can cost to decode.
-const minNonce = 32
-
 func readPSKID(r *reader) PSKID {
 	id := PSKID{Type: PSKType(r.u8())}
 	switch id.Type {
@@ -210,9 +206,7 @@ func readPSKID(r *reader) PSKID {
 	default:
 		r.fail()
 	}
-	if id.Nonce = r.vec(); len(id.Nonce) < minNonce {
-		r.fail()
-	}
+	id.Nonce = r.long()
 	return id
 }
 
@@ -265,11 +259,7 @@ func readProposalOrRef(r *reader) proposalOrRef {
 	case 1:
 		return proposalOrRef{proposal: readProposal(r)}
 	case 2:
-		ref := r.vec()
-		if len(ref) < minNonce { // no suite's hash is shorter
-			r.fail()
-		}
-		return proposalOrRef{ref: ref}
+		return proposalOrRef{ref: r.long()}
 	}
 	r.fail()
 	return proposalOrRef{}
@@ -278,6 +268,18 @@ func readProposalOrRef(r *reader) proposalOrRef {
 func readCommit(r *reader) *commitBody {
 	c := &commitBody{}
 	s := r.sub()
+	// One pass to count, one to read: growing the slice would cost many times
+	// the input.
+	count, lists := 0, 0
+	for skip := *s; skip.more(); count++ {
+		if skipProposalOrRef(&skip) {
+			lists++
+		}
+	}
+	if lists > maxExtensionLists {
+		s.fail()
+	}
+	c.proposals = make([]proposalOrRef, 0, count)
 	for s.more() {
 		c.proposals = append(c.proposals, readProposalOrRef(s))
 	}
@@ -286,6 +288,57 @@ func readCommit(r *reader) *commitBody {
 		c.path = readUpdatePath(r)
 	}
 	return c
+}
+
+// maxExtensionLists bounds the proposals of a commit that carry a list of
+// extensions; more than one is refused anyway, but not before it is decoded.
+const maxExtensionLists = 16
+
+// skipProposalOrRef tells whether it passed a list of extensions.
+func skipProposalOrRef(r *reader) bool {
+	switch r.u8() {
+	case 1:
+	case 2:
+		r.long()
+		return false
+	default:
+		r.fail()
+		return false
+	}
+	switch ProposalType(r.u16()) {
+	case TypeAdd:
+		r.u32()
+		r.long()
+		skipLeaf(r)
+		r.vec()
+		r.long()
+	case TypeUpdate:
+		skipLeaf(r)
+	case TypeRemove:
+		r.u32()
+	case TypePreSharedKey:
+		if PSKType(r.u8()) == PSKResumption {
+			r.u8()
+			r.vec()
+			r.u64()
+		} else {
+			r.vec()
+		}
+		r.long()
+	case TypeReInit:
+		r.vec()
+		r.u32()
+		r.vec()
+		return true
+	case TypeExternalInit:
+		r.long()
+	case TypeGroupContextExtensions:
+		r.vec()
+		return true
+	default:
+		r.fail()
+	}
+	return false
 }
 
 // updatePathNode is UpdatePathNode (section 7.6).
@@ -330,11 +383,7 @@ func readUpdatePath(r *reader) *updatePath {
 		n := updatePathNode{encryptionKey: s.vec()}
 		list := s.sub()
 		for list.more() {
-			c := readCiphertext(list)
-			if len(c.kem) < minNonce || len(c.ct) < minNonce {
-				list.fail() // no suite's are so short
-			}
-			n.secrets = append(n.secrets, c)
+			n.secrets = append(n.secrets, ciphertext{list.long(), list.long()})
 		}
 		s.close(list)
 		p.nodes = append(p.nodes, n)

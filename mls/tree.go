@@ -27,7 +27,7 @@ func (p *parentNode) append(b []byte) []byte {
 }
 
 func readParent(r *reader) *parentNode {
-	p := &parentNode{encryptionKey: r.vec(), parentHash: r.vec()}
+	p := &parentNode{encryptionKey: r.long(), parentHash: r.vec()}
 	raw := r.sub()
 	if n := len(raw.b) / 4; n > 0 {
 		p.unmerged = make([]LeafIndex, 0, n)
@@ -347,7 +347,7 @@ func skipNode(r *reader) {
 	case nodeLeaf:
 		skipLeaf(r)
 	case nodeParent:
-		r.vec()
+		r.long()
 		r.vec()
 		r.vec()
 	default:
@@ -356,8 +356,8 @@ func skipNode(r *reader) {
 }
 
 func skipLeaf(r *reader) {
-	r.vec()
-	r.vec()
+	r.long()
+	r.long()
 	readCredential(r)
 	readCapabilities(r)
 	switch LeafSource(r.u8()) {
@@ -367,5 +367,5 @@ func skipLeaf(r *reader) {
 		r.vec()
 	}
 	r.vec()
-	r.vec()
+	r.long()
 }
