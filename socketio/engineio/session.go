@@ -280,8 +280,10 @@ func (s *Session) receive(p packet) {
 		s.onPong()
 	case typeClose:
 		s.fail(ReasonTransportClose)
-	case typeOpen, typeUpgrade, typeNoop:
-		// Of no meaning here, and harmless.
+	case typeUpgrade, typeNoop:
+		if len(p.data) > 0 {
+			s.refusePacket()
+		} // else of no meaning here, and harmless
 	default:
 		// A ping among them: since protocol 4 it is the server who pings.
 		s.refusePacket()
