@@ -13,3 +13,10 @@ func (s *Session) Posting() bool {
 	defer s.mu.Unlock()
 	return s.poll != nil && s.poll.posting
 }
+
+// Probing reports whether a WebSocket is taking the session over.
+func (s *Session) Probing() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.poll != nil && s.poll.probe != nil
+}

@@ -39,7 +39,7 @@ func (s *Session) serveProbe(w http.ResponseWriter, r *http.Request) {
 // as its reader. Whatever goes wrong before ends the WebSocket only.
 func (s *Session) probeLoop(c *wsConn) {
 	c.control = s.onProbeControl
-	patience := time.AfterFunc(s.srv.opts.UpgradeTimeout, c.close)
+	patience := time.AfterFunc(s.srv.opts.UpgradeTimeout, func() { s.giveUpProbe(c) })
 	upgraded := s.awaitPacket(c, "2probe") && s.answerProbe(c) && s.awaitPacket(c, "5") && s.moveTo(c)
 	patience.Stop()
 	if upgraded {
@@ -47,11 +47,20 @@ func (s *Session) probeLoop(c *wsConn) {
 		return
 	}
 	c.release()
+	s.giveUpProbe(c)
+}
+
+// giveUpProbe closes a WebSocket that has not taken the session over. Its place
+// is free before its client can see that it is closed.
+func (s *Session) giveUpProbe(c *wsConn) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conn == c {
+		return
+	}
 	if s.poll != nil && s.poll.probe == c {
 		s.poll.probe, s.poll.probed = nil, false
 	}
-	s.mu.Unlock()
 	c.close()
 }
 

@@ -301,8 +301,8 @@ func TestStuckReaderIsCutInTime(t *testing.T) {
 	st.dial(t)
 	session := <-st.opened
 	for session.Buffered() < 1<<20 {
-		if err := session.Send(engineio.Message{Data: make([]byte, 100_000), Binary: true}); err != nil {
-			t.Fatal(err)
+		if session.Send(engineio.Message{Data: make([]byte, 100_000), Binary: true}) != nil {
+			break // cut already
 		}
 	}
 	st.wantReason(t, engineio.ReasonSlow)
@@ -344,7 +344,7 @@ func TestFlushWaitsForTheReader(t *testing.T) {
 // TestOneWriterAtATime has many goroutines send groups of messages, which must
 // arrive whole.
 func TestOneWriterAtATime(t *testing.T) {
-	st := start(t, engineio.Options{})
+	st := start(t, engineio.Options{MaxBuffered: 64 << 20})
 	c := st.dial(t)
 	session := <-st.opened
 	const writers, groups = 8, 200
@@ -400,8 +400,9 @@ func TestUpgradesThatFail(t *testing.T) {
 		"changes its mind":    func(c *eioclient.Conn) error { return errors.Join(c.Text("2probe"), c.Text("4x")) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			st := start(t, engineio.Options{UpgradeTimeout: 100 * time.Millisecond})
+			st := start(t, engineio.Options{UpgradeTimeout: 300 * time.Millisecond})
 			p := st.poll(t)
+			session := <-st.opened
 			conn := st.probe(t, p.SID)
 			if err := c(conn); err != nil {
 				t.Fatal(err)
@@ -413,6 +414,7 @@ func TestUpgradesThatFail(t *testing.T) {
 					t.Fatalf("the probe received %q", data)
 				}
 			}
+			eventually(t, "the probe is over", func() bool { return !session.Probing() })
 			// Polling serves on, and another probe may try.
 			wantPost(t, p, "4a", 200)
 			for {
@@ -428,7 +430,7 @@ func TestUpgradesThatFail(t *testing.T) {
 				}
 			}
 			conn = st.probe(t, p.SID)
-			_ = errors.Join(conn.Text("2probe"))
+			_ = conn.Text("2probe")
 			wantNext(t, conn, "3probe")
 			_ = errors.Join(conn.Text("5"), conn.Text("4b"))
 			wantNext(t, conn, "4b")
@@ -439,11 +441,12 @@ func TestUpgradesThatFail(t *testing.T) {
 func TestUpgradeLoopsEnd(t *testing.T) {
 	st := start(t, engineio.Options{MaxProbes: 3})
 	p := st.poll(t)
+	session := <-st.opened
 	for range 3 {
 		c := st.probe(t, p.SID)
 		_ = c.Text("nonsense")
 		wantEnd(t, c)
-		c.Close()
+		eventually(t, "the probe is over", func() bool { return !session.Probing() })
 	}
 	if _, err := eioclient.Dial(st.url, "EIO=4&transport=websocket&sid="+p.SID, nil); err == nil {
 		t.Fatal("a fourth WebSocket may try")
