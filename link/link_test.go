@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"net/netip"
 	"sync"
 	"testing"
@@ -134,37 +133,6 @@ func TestLink(t *testing.T) {
 	}
 	if err := client.Write([]byte("x")); err != ErrClosed {
 		t.Errorf("write after close: %v", err)
-	}
-}
-
-func TestLinkOverTCP(t *testing.T) {
-	w := newWorld(t)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	dialed, err := net.Dial("tcp", listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	taken, err := listener.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	client, server := w.connectOver(NetConn(dialed), NetConn(taken))
-	say(t, client, server, "hello")
-	large := string(bytes.Repeat([]byte("0123456789"), 100_000))
-	go client.Write([]byte("before"), []byte(large), []byte("after"))
-	hear(t, server, "before")
-	hear(t, server, large)
-	hear(t, server, "after")
-	if !server.RemoteAddr().IsValid() {
-		t.Error("no remote address")
-	}
-	server.Close()
-	if _, err := client.Read(); err != ErrClosed {
-		t.Errorf("after the close record: %v", err)
 	}
 }
 

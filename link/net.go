@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"time"
 )
@@ -66,6 +67,9 @@ func (f *NetFrames) ReadFrame() ([]byte, error) {
 		err = io.ErrUnexpectedEOF
 	}
 	f.err = err
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		f.err = io.ErrUnexpectedEOF // who tries again later must not take this for another deadline
+	}
 	return frame, err
 }
 
