@@ -486,6 +486,7 @@ func (r *Room) takeBack(e *Entry, base *mls.Group, res *Result) {
 	r.st.frozenSeq, r.st.frozenHash, r.st.frozenBy = 0, Hash{}, identity.UserID{}
 	r.st.nacked, r.st.ahead = false, false
 	r.forgetCounters()
+	r.forgetNacks(r.st.target.seq)
 	for seq := r.st.target.seq; seq <= e.Seq; seq++ {
 		if id, ok := r.seenAt[seq%seenSize]; ok && r.seen[id].seq == seq {
 			delete(r.seen, id)

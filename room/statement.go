@@ -126,6 +126,15 @@ func (r *Room) settleStatements() {
 	}
 }
 
+// forgetNacks drops the nacks of what was taken back.
+func (r *Room) forgetNacks(from uint64) {
+	for key, n := range r.noted {
+		if n.statement != nil && n.statement.Kind == identity.StatementNack && n.statement.Seq >= from {
+			r.unnote(key)
+		}
+	}
+}
+
 // waiting says whether a statement is noted that this device must carry out
 // before it speaks.
 func (r *Room) waiting() bool {
@@ -216,7 +225,12 @@ func (r *Room) AskRejoin(reason uint8, now time.Time) (*Append, error) {
 	return r.say(&identity.Statement{Kind: identity.StatementRejoin, Seq: r.st.place.seq, Reason: reason, KeyPackage: kp}, r.signAsDevice)
 }
 
+// freshPackage is the key package of the request that is under way, or a new
+// one: a request that lost a race asks again with the same.
 func (r *Room) freshPackage(now time.Time) ([]byte, error) {
+	if r.asked != nil && r.asked.KeyPackage.CheckLifetime(now) == nil {
+		return r.asked.KeyPackage.Bytes(), nil
+	}
 	self := r.self
 	self.Suite = r.group.Suite()
 	kp, err := NewKeyPackage(self, false, now)
