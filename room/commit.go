@@ -363,7 +363,7 @@ func (p *plan) build() (*Append, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.attest.tag = tag
+	p.attest.tag, p.attest.after = tag, r.st.place.mark
 	return r.commitWith(r.group, p, proposals)
 }
 

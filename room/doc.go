@@ -91,6 +91,8 @@ var (
 	ErrEarly = errors.New("room: entries before this welcome were not examined yet")
 	// ErrOffer means that what a stranger joins by does not open or does not verify.
 	ErrOffer = errors.New("room: the offer to join does not verify")
+	// ErrStale means an offer that somebody has committed after: fetch a new one.
+	ErrStale = errors.New("room: the offer to join is out of date")
 	// ErrState means damaged records.
 	ErrState = errors.New("room: damaged state")
 	// ErrUsage is a caller's mistake.

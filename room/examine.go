@@ -35,13 +35,11 @@ func (r *Room) Examine(e Entry, live bool) (*Result, error) {
 	case EntryNotice:
 		r.notice(&e, res)
 	case EntryHandshake:
-		r.st.place.mark = e.Seq
+		r.follows, r.st.place.mark = r.st.place.mark, e.Seq
 		res.Rebuild = true
 		err = r.handshake(&e, res, live)
 		r.dropFlights()
-		if r.st.state != StateJoining {
-			r.dropPending()
-		}
+		r.dropPending()
 	default:
 		res.Why = "an unknown kind of entry"
 	}
@@ -87,14 +85,17 @@ func (r *Room) handshake(e *Entry, res *Result, live bool) error {
 }
 
 func (r *Room) commit(e *Entry, message []byte, res *Result, live bool) error {
-	if r.st.state == StateJoining {
-		return r.arrive(e, message, res)
+	header, a, err := r.peek(message)
+	if err == nil && a.after != r.follows {
+		err = errors.New("room: a commit that was made for another place in the log")
 	}
-	header, err := mls.Peek(message)
-	if err != nil || string(header.GroupID) != string(r.id[:]) {
-		res.refuse("not a commit of this room")
+	if err != nil {
+		res.refuse(err.Error())
 		r.maybePublish(res)
 		return nil
+	}
+	if r.st.state == StateJoining {
+		return r.arrive(e, message, header, res)
 	}
 	epoch := r.group.Epoch()
 	switch {
@@ -110,6 +111,19 @@ func (r *Room) commit(e *Entry, message []byte, res *Result, live bool) error {
 	res.refuse("a commit of another epoch")
 	r.maybePublish(res)
 	return nil
+}
+
+// peek reads what a commit says of itself to those who cannot open it.
+func (r *Room) peek(message []byte) (mls.Header, *attest, error) {
+	header, err := mls.Peek(message)
+	if err != nil {
+		return header, nil, err
+	}
+	if string(header.GroupID) != string(r.id[:]) {
+		return header, nil, errors.New("room: a commit of another room")
+	}
+	a, err := decodeAttest(header.AuthenticatedData)
+	return header, a, err
 }
 
 // maybePublish asks for a fresh GroupInfo where a refused commit may have put a
@@ -318,28 +332,28 @@ func (r *Room) strangeTwin(res *Result, live bool) {
 }
 
 // arrive waits for the commit that brings this device in. A joiner by Welcome
-// knows it as the first handshake after its place: the core takes no other one
-// in between. A joiner from outside knows its own bytes.
-func (r *Room) arrive(e *Entry, message []byte, res *Result) error {
+// knows it as the first handshake after its place: every commit names the
+// handshake that it follows. A joiner from outside knows its own bytes.
+func (r *Room) arrive(e *Entry, message []byte, header mls.Header, res *Result) error {
 	if r.group != nil {
-		header, err := mls.Peek(message)
-		if err != nil || string(header.GroupID) != string(r.id[:]) || header.Epoch+1 != r.group.Epoch() {
-			r.st.state = StateRemoved
-			res.refuse("the commit that was to bring this device in is not there")
+		if header.Epoch+1 != r.group.Epoch() {
+			r.notThere(res)
 			return nil
 		}
 		return r.entered(e, false, res)
 	}
 	if r.pending == nil || sum(message) != r.pendingHash {
+		r.st.stale = r.st.stale || header.Epoch == r.offeredEpoch
 		res.Verdict = VerdictUnknown
 		return nil
 	}
+	id := r.pendingID
 	next, err := r.pending.Apply()
 	if err != nil {
 		return err
 	}
-	res.IsOwn, res.Own = true, r.pendingID
-	r.offered, r.pendingInfo = nil, nil
+	res.IsOwn, res.Own = true, id
+	r.offered, r.pendingInfo, r.knocking = nil, nil, nil
 	r.setPending(nil, MessageID{})
 	if err := r.adopt(next); err != nil {
 		return err
@@ -348,11 +362,18 @@ func (r *Room) arrive(e *Entry, message []byte, res *Result) error {
 	return r.entered(e, true, res)
 }
 
+// notThere: what follows the place of a Welcome is not the commit that the
+// Welcome came with.
+func (r *Room) notThere(res *Result) {
+	r.st.state = StateRemoved
+	res.refuse("the commit that was to bring this device in is not there")
+}
+
 // entered: this device is in. Outside open rooms it waits to be confirmed.
 func (r *Room) entered(e *Entry, own bool, res *Result) error {
 	r.st.state, r.st.joinSeq, r.st.refreshAt = StateWaiting, e.Seq, e.Time
-	if r.rules.Mode == ModeOpen || len(r.who.byUser) == 1 {
-		r.st.state = StateMember
+	if r.rules.Mode == ModeOpen || r.st.known || len(r.who.byUser) == 1 {
+		r.st.state, r.st.known = StateMember, true
 	}
 	res.Verdict, res.Changed = VerdictApplied, true
 	author := r.st.inviter
@@ -430,6 +451,7 @@ func (r *Room) apply(e *Entry, c change, res *Result) error {
 		}
 		oldRules, oldWho = r.rules, r.who
 	}
+	r.forgetMine()
 	r.keepBase(e, from, author.user, undone)
 	r.putGroup(next.Diff(r.group))
 	before := r.group

@@ -142,7 +142,7 @@ func (r *Room) Todo(now time.Time) []Todo {
 	var out []Todo
 	switch r.st.state {
 	case StateJoining:
-		if r.pending != nil {
+		if r.group == nil {
 			out = append(out, Todo{Kind: TodoEnter})
 		}
 		return out
@@ -162,7 +162,7 @@ func (r *Room) Todo(now time.Time) []Todo {
 	if r.carries() {
 		out = append(out, Todo{Kind: TodoCarry, Jitter: 500 * time.Millisecond})
 	}
-	if r.st.state == StateMember && r.st.ackDue {
+	if r.st.ackDue && (r.st.state == StateMember || r.rules.role(r.self.User()) >= RoleAdmin) {
 		out = append(out, r.ackTodo())
 	}
 	if r.st.state == StateMember && r.refreshDue(now) {

@@ -114,7 +114,7 @@ func Create(self Self, spec Spec) (*Room, *Append, error) {
 	if err := r.adopt(g); err != nil {
 		return nil, nil, err
 	}
-	r.st = status{state: StateMember, place: place{chain: LogStart(spec.Group)}, leafFresh: true}
+	r.st = status{state: StateMember, place: place{chain: LogStart(spec.Group)}, leafFresh: true, known: true}
 	r.remember(0, r.st.place.chain, identity.UserID{})
 	r.putGroup(g.Records())
 	a := &Append{}
@@ -252,6 +252,7 @@ type Offer struct {
 	GroupInfo, Tree []byte
 	Link            *identity.LinkSecret // nil: an open room
 	Inviter         identity.UserID      // from the link; zero if unknown
+	Again           bool                 // ErrStale came before, and the core still serves these same bytes: go on with them
 }
 
 // verify reads an offer and checks that it is the room which the link names.
@@ -310,6 +311,14 @@ func JoinExternal(self Self, o Offer) (*Room, []Record, error) {
 	return r, r.flush(), nil
 }
 
+// knock is what a stranger joins by, kept until its commit is in the log.
+type knock struct {
+	info, tree []byte
+	suite      mls.Suite
+	resync     *mls.LeafIndex
+	again      bool
+}
+
 func (r *Room) knock(o Offer) error {
 	info, tree, p, view, err := o.verify(r)
 	if err != nil {
@@ -318,40 +327,31 @@ func (r *Room) knock(o Offer) error {
 	if r.rules.banned(r.self.User()) || r.rules.revoked(r.self.User(), r.self.Device()) {
 		return ErrNotAllowed
 	}
-	signer, err := r.self.signer(view.Suite())
-	if err != nil {
-		return err
-	}
-	r.offered, r.judging, r.pendingInfo = o.Link, r.rules, r.rules.encode()
-	options := mls.ExternalOptions{
-		Tree: tree, Signer: signer, Credential: mls.BasicCredential(r.self.Credential.Encode()), Capabilities: capabilities(),
-		LeafExtensions: newJoinID(), AuthenticatedData: (&attest{}).encode(),
-	}
-	if o.Link != nil {
-		id := o.Link.ID()
-		options.PSKs = [][]byte{id[:]}
-	}
+	r.offered, r.judging, r.offeredEpoch = o.Link, r.rules, view.Epoch()
+	r.knocking = &knock{info: info, tree: tree, suite: view.Suite(), again: o.Again}
 	if old, ok := r.who.seat(r.self.User(), r.self.Device()); ok {
 		if r.rules.Mode != ModeOpen {
 			return fmt.Errorf("%w: this device is in the room already", ErrNotAllowed)
 		}
-		options.Resync = &old.index
-	}
-	pending, err := mls.JoinExternal(r.config(), info, options)
-	if err != nil {
-		return err
+		r.knocking.resync = &old.index
 	}
 	r.st = status{state: StateJoining, place: p.place, inviter: o.Inviter}
 	r.remember(p.place.seq, p.place.chain, identity.UserID{})
-	r.setPending(pending, randomID())
 	return nil
 }
 
 // Enter gives the commit that brings this device in, placed after what was
-// examined by now.
+// examined by now; the same one until another handshake comes between.
+// ErrStale: somebody has committed since the offer was made, or it is lost
+// with a restart; fetch a new one and start again.
 func (r *Room) Enter() (*Append, error) {
-	if r.st.state != StateJoining || r.pending == nil {
+	if r.st.state != StateJoining || r.group != nil {
 		return nil, ErrUsage
+	}
+	if r.pending == nil {
+		if err := r.commitExternal(); err != nil {
+			return nil, err
+		}
 	}
 	a := &Append{Kind: EntryHandshake, ID: r.pendingID, Examined: r.st.place.mark, Add: []Route{{r.self.User(), r.self.Device()}}}
 	a.Payload = append([]byte{payloadCommit}, r.pending.Message()...)
@@ -364,4 +364,31 @@ func (r *Room) Enter() (*Append, error) {
 	}
 	a.Records = r.flush()
 	return a, nil
+}
+
+// commitExternal makes the external commit for the place that was reached.
+func (r *Room) commitExternal() error {
+	k := r.knocking
+	if k == nil || r.st.stale && !k.again {
+		return ErrStale
+	}
+	signer, err := r.self.signer(k.suite)
+	if err != nil {
+		return err
+	}
+	options := mls.ExternalOptions{
+		Tree: k.tree, Signer: signer, Credential: mls.BasicCredential(r.self.Credential.Encode()), Capabilities: capabilities(),
+		LeafExtensions: newJoinID(), AuthenticatedData: (&attest{after: r.st.place.mark}).encode(), Resync: k.resync,
+	}
+	if r.offered != nil {
+		id := r.offered.ID()
+		options.PSKs = [][]byte{id[:]}
+	}
+	pending, err := mls.JoinExternal(r.config(), k.info, options)
+	if err != nil {
+		return err
+	}
+	r.pendingInfo = r.rules.encode()
+	r.setPending(pending, randomID())
+	return nil
 }

@@ -120,9 +120,11 @@ func checkCredential(root identity.PublicKey, check mls.CredentialCheck) error {
 }
 
 // attest is the authenticated data of a commit: the tag of the epoch that it
-// was made in, and the signed words that permit what it does.
+// was made in, the handshake that it follows, and the signed words that permit
+// what it does.
 type attest struct {
 	tag        [16]byte
+	after      uint64 // the mark: a commit counts only right after the handshake that its maker had examined
 	undo       bool
 	statements []*identity.Statement
 	notices    []*identity.Notice
@@ -132,6 +134,7 @@ func (a *attest) encode() []byte {
 	var w pack.Writer
 	w.U8(RulesVersion)
 	w.Fixed(a.tag[:])
+	w.U64(a.after)
 	w.Bool(a.undo)
 	w.U32(uint32(len(a.statements)))
 	for _, s := range a.statements {
@@ -154,6 +157,7 @@ func decodeAttest(b []byte) (*attest, error) {
 	}
 	a := &attest{}
 	r.Fixed(a.tag[:])
+	a.after = r.U64()
 	a.undo = r.Bool()
 	for range r.Count(maxEvidence, 4) {
 		s, err := identity.DecodeStatement(r.Bytes(maxStatement))

@@ -69,6 +69,8 @@ type status struct {
 	refreshed  uint64 // counter at the newest own leaf
 	refreshAt  uint64 // entry time of the newest own leaf, ms
 	leafFresh  bool   // own leaf was renewed since joining
+	known      bool   // this device was confirmed in this room before, and has its history
+	stale      bool   // joining from outside: somebody has committed since the offer was made
 }
 
 // mark is an entry of the ring of chain hashes.
@@ -103,13 +105,17 @@ type Room struct {
 	asked       *mls.PrivateKeyPackage
 	offered     *identity.LinkSecret // of the link that this device joins by
 
-	ring     map[uint64]mark
-	counters map[identity.JoinID]uint64
-	seen     map[MessageID]seen
-	seenAt   map[uint64]MessageID // by slot
-	noted    map[Hash]noted
-	flights  []flight
-	ownSince []seen // own messages since the target of an undo
+	knocking     *knock // joining from outside: what there is to join by
+	offeredEpoch uint64
+	follows      uint64        // the mark before the entry that is examined
+	mine         map[Hash]bool // payloads that this device has made in this epoch
+	ring         map[uint64]mark
+	counters     map[identity.JoinID]uint64
+	seen         map[MessageID]seen
+	seenAt       map[uint64]MessageID // by slot
+	noted        map[Hash]noted
+	flights      []flight
+	ownSince     []seen // own messages since the target of an undo
 
 	judging *Rules // whose links' keys apply while MLS works
 	undoing bool   // the group that works is base, and an undo may be judged there
@@ -121,7 +127,7 @@ type Room struct {
 func newRoom(self Self, id identity.GroupID) *Room {
 	return &Room{
 		self: self, id: id, ring: map[uint64]mark{}, counters: map[identity.JoinID]uint64{}, seen: map[MessageID]seen{},
-		seenAt: map[uint64]MessageID{}, noted: map[Hash]noted{}, dirty: map[string][]byte{}, wayback: map[string]bool{},
+		seenAt: map[uint64]MessageID{}, noted: map[Hash]noted{}, mine: map[Hash]bool{}, dirty: map[string][]byte{}, wayback: map[string]bool{},
 	}
 }
 
@@ -255,6 +261,16 @@ func (r *Room) addFlight(f flight) {
 	f.draft.encode(&w)
 	w.Fixed(f.envelope[:])
 	r.put(flightKey(f.counter), w.B)
+	r.mine[f.hash] = true
+	r.put("y/"+string(f.hash[:]), []byte{1})
+}
+
+// forgetMine drops the list of own payloads, at the end of their epoch.
+func (r *Room) forgetMine() {
+	for hash := range r.mine {
+		r.put("y/"+string(hash[:]), nil)
+	}
+	clear(r.mine)
 }
 
 func (r *Room) dropFlights() {
@@ -399,6 +415,8 @@ func (s *status) encode(id identity.GroupID) []byte {
 	w.U64(s.refreshed)
 	w.U64(s.refreshAt)
 	w.Bool(s.leafFresh)
+	w.Bool(s.known)
+	w.Bool(s.stale)
 	return w.B
 }
 
@@ -432,7 +450,7 @@ func decodeStatus(b []byte) (s status, id identity.GroupID, err error) {
 	s.losses = r.U32()
 	s.firstLoss = int64(r.U64())
 	s.refreshed, s.refreshAt = r.U64(), r.U64()
-	s.leafFresh = r.Bool()
+	s.leafFresh, s.known, s.stale = r.Bool(), r.Bool(), r.Bool()
 	if s.state < StateJoining || s.state > StateRemoved {
 		r.Fail()
 	}
@@ -598,6 +616,13 @@ func (r *Room) loadRecord(key string, value []byte, now, back map[string][]byte,
 		s, err := decodeSeen(value)
 		r.insertOwn(s)
 		return err
+	case 'y':
+		var hash Hash
+		if copy(hash[:], rest) != len(hash) {
+			return pack.ErrFormat
+		}
+		r.mine[hash] = true
+		return nil
 	case 't':
 		return r.loadNoted(rest, rd)
 	default:

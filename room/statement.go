@@ -13,9 +13,8 @@ import (
 func (r *Room) statement(e *Entry, body []byte, res *Result) {
 	if r.who == nil || r.st.state == StateJoining {
 		res.Verdict = VerdictUnknown
-		if r.group != nil { // the first handshake was to be the commit that brings this device in
-			r.st.state = StateRemoved
-			res.refuse("the commit that was to bring this device in is not there")
+		if r.group != nil {
+			r.notThere(res)
 		}
 		return
 	}
@@ -24,11 +23,16 @@ func (r *Room) statement(e *Entry, body []byte, res *Result) {
 		res.refuse("malformed statement")
 		return
 	}
-	if why := r.checkStatement(st, e); why != "" {
+	why := r.checkStatement(st, e)
+	res.Verdict = VerdictNoted
+	if r.st.state == StateFrozen { // who is in the room now is beyond this device
+		res.Verdict = VerdictUnknown
+	} else if why != "" {
 		res.refuse(why)
+	}
+	if why != "" {
 		return
 	}
-	res.Verdict = VerdictNoted
 	r.note(sum(body), noted{seq: e.Seq, statement: st})
 	mine := st.User == r.self.User()
 	switch {
@@ -272,7 +276,7 @@ func (r *Room) Undo(now time.Time) (*Append, error) {
 		return nil, err
 	}
 	r.signAsDevice(st)
-	p.attest = attest{undo: true, statements: []*identity.Statement{st}}
+	p.attest = attest{undo: true, after: r.st.place.mark, statements: []*identity.Statement{st}}
 	if p.attest.tag, err = tagOf(base); err != nil {
 		return nil, err
 	}
@@ -294,8 +298,7 @@ func (r *Room) Rejoin(w Welcome, keys []*mls.PrivateKeyPackage) (*Result, error)
 	if asked != nil {
 		keys = append([]*mls.PrivateKeyPackage{asked}, keys...)
 	}
-	fresh := newRoom(r.self, r.id)
-	o, err := fresh.open(w, keys)
+	o, err := r.open(w, keys)
 	if err != nil {
 		return nil, err
 	}
@@ -333,6 +336,7 @@ func (r *Room) restart(o *opened) (*Result, error) {
 		}
 	}
 	r.dropBase()
+	r.forgetMine()
 	r.forgetCounters()
 	for key := range r.noted {
 		r.unnote(key)
@@ -344,12 +348,13 @@ func (r *Room) restart(o *opened) (*Result, error) {
 			r.put(slot('i', at), nil)
 		}
 	}
-	time := r.st.time
+	before := r.st
 	res, err := r.enter(o)
 	if err != nil {
 		return nil, err
 	}
-	r.st.time = time
+	r.st.time = before.time
+	r.st.known = before.known && before.state != StateRemoved && before.state != StateLeaving
 	res.Resend = resend
 	res.Records = append(res.Records, r.flush()...)
 	return res, nil
@@ -369,15 +374,15 @@ func (r *Room) Resync(o Offer) ([]Record, error) {
 	for _, rec := range r.Records() {
 		records = append(records, Record{Key: rec.Key})
 	}
-	ring, time := r.ring, r.st.time
+	ring, time, fail := r.ring, r.st.time, r.fail
 	*r = *fresh
+	r.fail = fail
 	for seq, m := range ring {
 		if seq < r.st.place.seq {
 			r.remember(seq, m.hash, m.author)
 		}
 	}
 	r.st.time = time
-	r.setPending(r.pending, r.pendingID)
 	return append(records, r.flush()...), nil
 }
 
@@ -409,6 +414,9 @@ func (r *Room) Records() []Record {
 	}
 	for _, s := range own {
 		r.addOwn(s)
+	}
+	for hash := range r.mine {
+		r.put("y/"+string(hash[:]), []byte{1})
 	}
 	if r.asked != nil {
 		r.setAsked(r.asked)

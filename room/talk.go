@@ -58,6 +58,11 @@ func (r *Room) message(e *Entry, res *Result, live bool) error {
 		r.ownMessage(e, at, res)
 		return nil
 	}
+	if r.mine[sum(e.Payload)] {
+		res.refuse("an own message that is in the log already, or was given up")
+		res.alarm(AlarmReplay, r.self.User(), r.self.Device(), "The server delivered an own message again. It was refused.")
+		return nil
+	}
 	header, err := mls.Peek(e.Payload)
 	if err != nil || string(header.GroupID) != string(r.id[:]) {
 		res.refuse("not a message of this room")
@@ -156,6 +161,11 @@ func (r *Room) item(sender seat, d *Draft) Item {
 
 // accept holds a decrypted message against what is known of its sender.
 func (r *Room) accept(e *Entry, sender seat, env *envelope, res *Result) {
+	if env.viewSeq >= e.Seq || env.viewSeq < r.st.place.mark {
+		res.refuse("a message that was written for another place in the log")
+		res.alarm(AlarmReorder, sender.user, sender.device, "A message is not where its sender put it: the server has moved it. It was refused.")
+		return
+	}
 	last, counted := r.counters[sender.joinID]
 	switch {
 	case counted && env.counter <= last:
@@ -166,7 +176,7 @@ func (r *Room) accept(e *Entry, sender seat, env *envelope, res *Result) {
 		res.alarm(AlarmGap, sender.user, sender.device, "Messages are missing: the server has lost them, or holds them back.")
 	}
 	r.setCounter(sender.joinID, env.counter)
-	unchecked := r.checkView(e, sender, env, res)
+	unchecked := r.checkView(sender, env, res)
 	res.Verdict = VerdictApplied
 	r.confirm(sender)
 	if s, double := r.seen[env.id]; double {
@@ -193,23 +203,12 @@ func (r *Room) accept(e *Entry, sender seat, env *envelope, res *Result) {
 
 // checkView compares the sender's view of the log with this device's. It says
 // whether the view is too old to be compared.
-func (r *Room) checkView(e *Entry, sender seat, env *envelope, res *Result) bool {
-	if env.viewSeq >= e.Seq {
-		res.alarm(AlarmReorder, sender.user, sender.device, "A message is not where its sender put it: the server has moved it.")
-		return false
-	}
-	if env.viewSeq < r.st.place.mark {
-		res.alarm(AlarmReorder, sender.user, sender.device, "A message was written before a change of the room and delivered after it.")
-		return false
-	}
+func (r *Room) checkView(sender seat, env *envelope, res *Result) bool {
 	hash, known := r.hashAt(env.viewSeq)
-	if !known {
-		return true
-	}
-	if hash != env.view {
+	if known && hash != env.view {
 		res.alarm(AlarmFork, sender.user, sender.device, "The sender sees another history than this device. The server may show different things to different people.")
 	}
-	return false
+	return !known
 }
 
 // confirm counts a message of another member as word that this device's entry,
@@ -229,21 +228,20 @@ func (r *Room) confirm(sender seat) {
 	}
 	r.st.ackDue, r.st.acks = false, nil
 	if r.st.state == StateWaiting {
-		r.st.state = StateMember
+		r.st.state, r.st.known = StateMember, true
 	}
 }
 
-// confirmed says whether those who have spoken are enough: an admin, the own
-// user, the inviter, or two people, so that one expelled member who helps the
-// server cannot pass an old room off as this one.
+// confirmed says whether those who have spoken are enough: an admin, another
+// device of the own user, the other one of a direct chat, or two people, so
+// that one expelled member who helps the server cannot pass an old room off as
+// this one. In a room without admins, or with one other person, one is enough.
 func (r *Room) confirmed(sender seat) bool {
 	others := len(r.who.byUser) - 1
-	if r.who.has(r.self.User()) && sender.user == r.self.User() {
+	if sender.user == r.self.User() || r.rules.role(sender.user) >= RoleAdmin || r.rules.Mode == ModeDirect {
 		return true
 	}
-	return r.rules.role(sender.user) >= RoleAdmin || r.rules.Mode == ModeDirect ||
-		sender.user == r.st.inviter && r.st.state == StateWaiting && r.rules.role(sender.user) >= RoleAdmin ||
-		len(r.st.acks) >= min(2, others)
+	return len(r.rules.Grants) == 0 || len(r.st.acks) >= min(2, others)
 }
 
 // Lost counts an append that was refused because another was faster. Ten in a

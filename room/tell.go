@@ -70,8 +70,11 @@ func (t *teller) people() {
 		t.returned(again)
 	}
 	t.departed()
-	if newDevices && r.rules.Mode != ModeOpen && r.st.state == StateMember {
-		r.st.ackDue, r.st.acks = true, nil
+	if newDevices && r.rules.Mode != ModeOpen {
+		r.st.ackDue = true
+		if r.st.state == StateMember {
+			r.st.acks = nil
+		}
 	}
 }
 

@@ -277,6 +277,7 @@ func (d *device) welcome(in inboxed) (used, retry bool) {
 
 // back forgets what was shown after a place that is examined again.
 func (d *device) back(after uint64) {
+	clear(d.tags)
 	d.timeline = slices.DeleteFunc(d.timeline, func(i Item) bool { return i.Seq > after })
 	for seq := range d.verdicts {
 		if seq > after {
@@ -302,6 +303,9 @@ func (d *device) examine(e Entry) *Result {
 	d.timeline = append(d.timeline, res.Items...)
 	d.alarms = append(d.alarms, res.Alarms...)
 	d.resend = append(d.resend, res.Resend...)
+	if res.Undone != 0 {
+		clear(d.tags)
+	}
 	if d.room.group != nil {
 		d.tags[d.room.group.Epoch()] = d.room.EpochTag()
 	}
@@ -380,6 +384,9 @@ func (d *device) enter(link *identity.LinkSecret) error {
 		d.save(records)
 		d.sync()
 		a, err := d.room.Enter()
+		if errors.Is(err, ErrStale) {
+			continue
+		}
 		if err != nil {
 			return err
 		}

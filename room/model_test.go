@@ -1,0 +1,701 @@
+package room
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/securelink-chat/securelink/identity"
+	"github.com/securelink-chat/securelink/mls"
+)
+
+// The model drives several devices, each with a small engine of its own,
+// through a random schedule over one log: garbage entries, changes that only
+// part of the room can apply, lost races, lost requests, lost
+// acknowledgements, restarts between any two steps, people who come and go.
+// Then everything comes to rest, and the invariants must hold. Time is virtual
+// and every choice comes from the seed (the keys do not).
+//
+// SECURELINK_SOAK=N runs N seeds; SECURELINK_SEED=N runs that one alone.
+
+const (
+	modelSeeds = 30
+	modelOps   = 300
+)
+
+func TestModel(t *testing.T) {
+	seeds, first := modelSeeds, 1
+	if n, err := strconv.Atoi(os.Getenv("SECURELINK_SOAK")); err == nil {
+		seeds, first = n, 1000
+	}
+	if n, err := strconv.Atoi(os.Getenv("SECURELINK_SEED")); err == nil {
+		seeds, first = 1, n
+	}
+	for i := range seeds {
+		seed := first + i
+		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
+			t.Parallel()
+			m := newModel(t, uint64(seed))
+			for range modelOps {
+				m.operation()
+			}
+			m.rest()
+			m.check()
+		})
+	}
+}
+
+// queued is a message in a device's outbox, which outlives restarts.
+type queued struct {
+	draft Draft
+	bytes *Append // built and not known to be in the log
+}
+
+// actor is a device with the smallest engine that does what an engine must.
+type actor struct {
+	*device
+	outbox  []queued
+	intents []Intent
+	commits *Append // built and not known to be in the log
+	due     map[TodoKind]time.Time
+	out     bool // has left or was removed, and stays out
+	ghosts  []ghost
+	locked  map[uint64]bool
+	offer   []byte // the last one that was tried
+}
+
+// ghost is the group of a device just before it lost its place: what somebody
+// who is removed keeps.
+type ghost struct {
+	seq   uint64
+	group *mls.Group
+}
+
+type model struct {
+	t      *testing.T
+	s      *server
+	rng    *rand.Rand
+	actors []*actor
+	mode   Mode
+	sent   map[MessageID]Draft
+	names  int
+	noise  bool // the log holds replays, which raise alarms
+	trace  []string
+}
+
+func newModel(t *testing.T, seed uint64) *model {
+	m := &model{t: t, s: newServer(), rng: rand.New(rand.NewPCG(seed, 7)), sent: map[MessageID]Draft{}}
+	m.mode = []Mode{ModeOpen, ModeInvite, ModeLink}[seed%3]
+	t.Cleanup(func() {
+		if t.Failed() {
+			tail := m.trace[max(0, len(m.trace)-60):]
+			for _, line := range tail {
+				t.Log(line)
+			}
+			t.Logf("seed %d, %d entries; SECURELINK_SEED=%d runs it alone", seed, m.s.head(), seed)
+		}
+	})
+	first := m.newActor()
+	first.create(Spec{Mode: m.mode, Title: "model"})
+	for range 3 {
+		m.someoneComes()
+		m.settle()
+	}
+	return m
+}
+
+func (m *model) log(format string, args ...any) {
+	m.trace = append(m.trace, fmt.Sprintf("%4d ", m.s.head())+fmt.Sprintf(format, args...))
+}
+
+func (m *model) newActor() *actor {
+	m.names++
+	return m.actorOf(m.s.person(fmt.Sprintf("P%d", m.names)))
+}
+
+func (m *model) actorOf(p *person) *actor {
+	a := &actor{device: m.s.device(m.t, p), due: map[TodoKind]time.Time{}, locked: map[uint64]bool{}}
+	m.actors = append(m.actors, a)
+	return a
+}
+
+func (a *actor) in() bool { return a.room != nil && !a.out && a.room.State() != StateRemoved }
+
+// pick chooses one of those that fit.
+func (m *model) pick(fits func(*actor) bool) *actor {
+	var list []*actor
+	for _, a := range m.actors {
+		if fits(a) {
+			list = append(list, a)
+		}
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	return list[m.rng.IntN(len(list))]
+}
+
+func (a *actor) canSpeak() bool { return a.in() && a.room.State() == StateMember }
+
+func (a *actor) staff() bool {
+	return a.canSpeak() && a.room.rules.role(a.user()) >= RoleAdmin
+}
+
+// operation is one step of the schedule.
+func (m *model) operation() {
+	m.s.now = m.s.now.Add(time.Duration(m.rng.IntN(1500)) * time.Millisecond)
+	if m.rng.IntN(40) == 0 {
+		m.s.now = m.s.now.Add(70 * time.Second)
+	}
+	switch n := m.rng.IntN(100); {
+	case n < 30:
+		if a := m.pick((*actor).canSpeak); a != nil {
+			m.say(a)
+		}
+	case n < 55:
+		if a := m.pick((*actor).in); a != nil {
+			m.catchUp(a, m.rng.IntN(6))
+		}
+	case n < 75:
+		if a := m.pick((*actor).in); a != nil {
+			m.work(a)
+		}
+	case n < 82:
+		m.wish()
+	case n < 86:
+		if a := m.pick((*actor).in); a != nil {
+			m.log("%s restarts", a.who.name)
+			a.restart()
+		}
+	case n < 89:
+		m.someoneComes()
+	case n < 91:
+		m.someoneGoes()
+	case n < 94:
+		m.garbage()
+	case n < 96:
+		m.poison()
+	default:
+		for _, a := range m.actors {
+			if a.in() && m.rng.IntN(2) == 0 {
+				m.catchUp(a, 1000)
+				m.work(a)
+			}
+		}
+	}
+}
+
+// say puts a message into the outbox: from now on it must not get lost.
+func (m *model) say(a *actor) {
+	d := Draft{ID: randomID(), Kind: ItemText, Text: fmt.Sprintf("%s says %d", a.who.name, len(m.sent))}
+	m.sent[d.ID] = d
+	a.outbox = append(a.outbox, queued{draft: d})
+	m.flush(a)
+}
+
+// deliver appends, unless the request or its answer gets lost. ok says that the
+// device knows the entry to be in the log.
+func (m *model) deliver(a *actor, ap *Append) (ok bool, err error) {
+	switch m.rng.IntN(10) {
+	case 0:
+		m.log("%s: request lost", a.who.name)
+		return false, nil
+	case 1:
+		err := m.s.append(ap)
+		m.log("%s: answer lost (%v)", a.who.name, err)
+		return false, nil
+	}
+	err = m.s.append(ap)
+	m.log("%s: append kind %d: %v", a.who.name, ap.Kind, err)
+	return err == nil, err
+}
+
+// flush sends what is in the outbox, in order, up to three at once. What was
+// built before and is not known to be in the log goes again with the same
+// bytes, after a look into the log.
+func (m *model) flush(a *actor) {
+	speaks := func(i int) bool {
+		return a.canSpeak() || a.in() && a.room.State() == StateWaiting && a.outbox[i].draft.Kind == ItemAck
+	}
+	if len(a.outbox) == 0 || !speaks(0) {
+		return
+	}
+	if a.outbox[0].bytes != nil {
+		m.catchUp(a, 1000)
+	}
+	// what was found in the log is out of the outbox now
+	for i := 0; i < len(a.outbox) && i < 3 && speaks(i); i++ {
+		q := &a.outbox[i]
+		if q.bytes == nil {
+			ap, err := a.room.Message(q.draft)
+			if errors.Is(err, ErrBarrier) {
+				m.commit(a)
+				return
+			}
+			if err != nil {
+				m.t.Fatalf("%s: %v", a.who.name, err)
+			}
+			a.save(ap.Records)
+			q.bytes = ap
+			if m.rng.IntN(12) == 0 {
+				m.log("%s restarts between save and send", a.who.name)
+				a.restart()
+				return
+			}
+		}
+		ok, err := m.deliver(a, q.bytes)
+		if errors.Is(err, errStale) {
+			_, records := a.room.Lost(m.s.now)
+			a.save(records)
+			m.catchUp(a, 1000)
+			return
+		}
+		if !ok {
+			return
+		}
+	}
+}
+
+// commit tries everything that this device wants, and what is due.
+func (m *model) commit(a *actor) {
+	if a.commits != nil {
+		m.catchUp(a, 1000)
+	}
+	if !a.in() || a.room.canSend() != nil || a.commits != nil {
+		return
+	}
+	ap, err := a.room.Commit(a.intents, m.s.now)
+	var bad *IntentError
+	switch {
+	case errors.Is(err, ErrNothing):
+		a.intents = nil
+		return
+	case errors.As(err, &bad):
+		a.intents = slices.Delete(a.intents, bad.Index, bad.Index+1)
+		return
+	case errors.Is(err, ErrNotAllowed):
+		if len(a.intents) == 0 {
+			m.t.Fatalf("%s cannot carry out what is due: %v", a.who.name, err)
+		}
+		m.log("%s may not: %v", a.who.name, err)
+		a.intents = nil
+		return
+	case err != nil:
+		m.t.Fatalf("%s: %v", a.who.name, err)
+	}
+	a.save(ap.Records)
+	if m.rng.IntN(10) == 0 {
+		a.restart()
+	}
+	m.log("%s commits %d intents", a.who.name, len(a.intents))
+	m.append(a, ap)
+}
+
+// append delivers a handshake; what is not known to be in the log stays in
+// commits until the log says so.
+func (m *model) append(a *actor, ap *Append) {
+	a.commits = ap
+	if _, err := m.deliver(a, ap); err != nil {
+		a.commits = nil
+	}
+	m.catchUp(a, 1000)
+}
+
+// catchUp examines up to n entries and takes the Welcomes that fit.
+func (m *model) catchUp(a *actor, n int) {
+	for range n {
+		if a.room == nil {
+			break
+		}
+		before, seq := a.room.State(), a.room.st.place.seq
+		var keep *mls.Group
+		if a.room.group != nil {
+			keep = a.room.group
+		}
+		if seq < m.s.head() && before != StateRemoved {
+			m.examine(a, m.s.log[seq], keep)
+			continue
+		}
+		if !a.step() {
+			break
+		}
+		m.log("%s took a welcome, state %d, epoch %d", a.who.name, a.room.State(), a.room.group.Epoch())
+		a.forgetBuilt()
+	}
+	if a.room != nil && a.room.st.place.seq == m.s.head() {
+		a.commits = nil
+		m.collect(a)
+	}
+}
+
+func (a *actor) forgetBuilt() {
+	for i := range a.outbox {
+		a.outbox[i].bytes = nil
+	}
+	a.commits = nil
+}
+
+func (m *model) examine(a *actor, e Entry, keep *mls.Group) {
+	before := a.room.State()
+	if keep != nil && m.rng.IntN(4) == 0 && e.Kind == EntryHandshake {
+		a.ghosts = append(a.ghosts, ghost{e.Seq, keep.Clone()})
+	}
+	res := a.device.examine(e)
+	if res.IsOwn {
+		if a.commits != nil && a.commits.ID == res.Own {
+			a.intents = nil // all of them were in it
+		}
+		for i, q := range a.outbox {
+			if q.draft.ID == res.Own {
+				a.outbox = slices.Delete(a.outbox, i, i+1)
+				break
+			}
+		}
+	}
+	if res.Rebuild {
+		a.forgetBuilt()
+	}
+	m.collect(a)
+	if a.room.State() != before || res.Verdict == VerdictFrozen || res.Undone != 0 {
+		m.log("%s at %d: %v, state %d -> %d %s", a.who.name, e.Seq, res.Verdict, before, a.room.State(), res.Why)
+	}
+	if res.Publish && m.rng.IntN(2) == 0 {
+		m.publish(a)
+	}
+}
+
+// collect puts what is to be sent again back into the outbox, in front.
+func (m *model) collect(a *actor) {
+	var again []queued
+	for _, id := range a.resend {
+		if d, ok := m.sent[id]; ok && !slices.ContainsFunc(a.outbox, func(q queued) bool { return q.draft.ID == id }) {
+			again = append(again, queued{draft: d})
+		}
+	}
+	a.resend = nil
+	a.outbox = append(again, a.outbox...)
+}
+
+func (m *model) publish(a *actor) {
+	if a.room.Mark() != m.s.mark {
+		return
+	}
+	if ap, err := a.room.Publish(); err == nil {
+		m.s.publish(ap)
+	}
+}
+
+// work does one thing that is due, when its time has come.
+func (m *model) work(a *actor) {
+	m.flush(a)
+	todo := a.room.Todo(m.s.now)
+	for kind := range a.due {
+		if !slices.ContainsFunc(todo, func(t Todo) bool { return t.Kind == kind }) {
+			delete(a.due, kind)
+		}
+	}
+	for _, t := range todo {
+		at, known := a.due[t.Kind]
+		if !known {
+			a.due[t.Kind] = m.s.now.Add(t.After + time.Duration(m.rng.Int64N(int64(t.Jitter)+1)))
+			continue
+		}
+		if m.s.now.Before(at) {
+			continue
+		}
+		delete(a.due, t.Kind)
+		m.do(a, t.Kind)
+		return
+	}
+	if len(a.intents) > 0 {
+		m.commit(a)
+	}
+}
+
+func (m *model) do(a *actor, kind TodoKind) {
+	m.catchUp(a, 1000)
+	if !a.in() || !slices.ContainsFunc(a.room.Todo(m.s.now), func(t Todo) bool { return t.Kind == kind }) {
+		return
+	}
+	m.log("%s does todo %d", a.who.name, kind)
+	var ap *Append
+	var err error
+	switch kind {
+	case TodoCarry:
+		m.commit(a)
+		return
+	case TodoRefresh:
+		a.intents = append(a.intents, Intent{Kind: IntentRefresh})
+		m.commit(a)
+		return
+	case TodoNack:
+		ap, err = a.room.Nack(m.s.now)
+	case TodoUndo:
+		if m.mode == ModeOpen && m.rng.IntN(2) == 0 {
+			m.resync(a)
+			return
+		}
+		if ap, err = a.room.Undo(m.s.now); errors.Is(err, ErrNotAllowed) {
+			return
+		}
+	case TodoAck:
+		if !slices.ContainsFunc(a.outbox, func(q queued) bool { return q.draft.Kind == ItemAck }) {
+			a.outbox = append(a.outbox, queued{draft: Draft{ID: randomID(), Kind: ItemAck}})
+		}
+		m.flush(a)
+		return
+	case TodoRejoin:
+		ap, err = a.room.AskRejoin(identity.ReasonLost, m.s.now)
+	case TodoEnter:
+		m.enter(a)
+		return
+	}
+	if err != nil {
+		m.t.Fatalf("%s: todo %d: %v", a.who.name, kind, err)
+	}
+	a.save(ap.Records)
+	if m.rng.IntN(10) == 0 {
+		a.restart()
+	}
+	m.append(a, ap)
+}
+
+func (m *model) resync(a *actor) {
+	records, err := a.room.Resync(Offer{Group: m.s.group, GroupInfo: m.s.info, Tree: m.s.tree})
+	if err != nil {
+		m.log("%s cannot resync: %v", a.who.name, err)
+		return
+	}
+	a.save(records)
+	a.back(a.room.st.place.seq)
+	a.forgetBuilt()
+	m.log("%s resyncs", a.who.name)
+	m.enter(a)
+}
+
+// enter sends the commit that brings a device in, or starts over.
+func (m *model) enter(a *actor) {
+	m.catchUp(a, 1000)
+	if a.room.State() != StateJoining {
+		return
+	}
+	ap, err := a.room.Enter()
+	if errors.Is(err, ErrStale) {
+		m.knock(a)
+		return
+	}
+	if err != nil {
+		m.t.Fatalf("%s: %v", a.who.name, err)
+	}
+	a.save(ap.Records)
+	m.append(a, ap)
+}
+
+func (m *model) knock(a *actor) {
+	offer := Offer{Group: m.s.group, GroupInfo: m.s.info, Tree: m.s.tree}
+	if m.mode != ModeOpen {
+		link := m.anyLink()
+		if link == nil {
+			return
+		}
+		l := m.s.links[link.ID()]
+		offer.Link, offer.GroupInfo, offer.Tree = link, l.GroupInfo, l.Tree
+	}
+	offer.Again = bytes.Equal(offer.GroupInfo, a.offer) && m.rng.IntN(4) == 0
+	a.offer = offer.GroupInfo
+	room, records, err := JoinExternal(a.self, offer)
+	if err != nil {
+		m.log("%s cannot join: %v", a.who.name, err)
+		return
+	}
+	if a.room != nil {
+		room.fail = a.room.fail
+	}
+	a.room, a.disk = room, map[string][]byte{}
+	a.save(records)
+	a.setFail()
+	m.log("%s knocks", a.who.name)
+}
+
+// anyLink finds a link that works, as its holder would know it.
+func (m *model) anyLink() *identity.LinkSecret {
+	for _, a := range m.actors {
+		if !a.staff() {
+			continue
+		}
+		for _, l := range a.room.rules.Links {
+			if _, ok := m.s.links[l.Secret.ID()]; ok {
+				return &l.Secret
+			}
+		}
+	}
+	return nil
+}
+
+func (a *actor) setFail() { a.room.fail = func(seq uint64) bool { return a.locked[seq] } }
+
+// someoneComes brings a new person or a second device in.
+func (m *model) someoneComes() {
+	inside := 0
+	for _, a := range m.actors {
+		if a.in() {
+			inside++
+		}
+	}
+	if inside > 7 {
+		return
+	}
+	if sponsor := m.pick((*actor).canSpeak); sponsor != nil && m.rng.IntN(4) == 0 && inside > 2 {
+		a := m.actorOf(sponsor.who) // a second device: any member adds it
+		adder := m.pick((*actor).canSpeak)
+		adder.intents = append(adder.intents, Intent{Kind: IntentAdd, KeyPackages: [][]byte{a.keyPackage()}})
+		m.log("%s is to add a device of %s", adder.who.name, a.who.name)
+		m.commit(adder)
+		return
+	}
+	byLink := m.mode == ModeLink && m.anyLink() != nil && m.rng.IntN(2) == 0
+	if m.mode == ModeOpen || byLink {
+		a := m.newActor()
+		m.knock(a)
+		if a.room != nil {
+			m.enter(a)
+		}
+		return
+	}
+	if admin := m.pick((*actor).staff); admin != nil {
+		a := m.newActor()
+		admin.intents = append(admin.intents, Intent{Kind: IntentAdd, KeyPackages: [][]byte{a.keyPackage()}})
+		m.log("%s is to add %s", admin.who.name, a.who.name)
+		m.commit(admin)
+	}
+}
+
+// someoneGoes: leaves, is removed, or disowns a device.
+func (m *model) someoneGoes() {
+	inside := 0
+	for _, a := range m.actors {
+		if a.canSpeak() {
+			inside++
+		}
+	}
+	if inside < 4 {
+		return
+	}
+	if admin := m.pick((*actor).staff); admin != nil && m.rng.IntN(2) == 0 {
+		victim := m.pick((*actor).in)
+		if victim.user() != admin.user() {
+			admin.intents = append(admin.intents, Intent{Kind: IntentRemove, User: victim.user()})
+			m.log("%s is to remove %s", admin.who.name, victim.who.name)
+			m.commit(admin)
+		}
+		return
+	}
+	a := m.pick((*actor).canSpeak)
+	m.catchUp(a, 1000)
+	if !a.canSpeak() {
+		return
+	}
+	ap, err := a.room.Leave()
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	a.save(ap.Records)
+	m.log("%s leaves", a.who.name)
+	m.append(a, ap)
+}
+
+// wish wants something of the room.
+func (m *model) wish() {
+	a := m.pick((*actor).canSpeak)
+	if a == nil {
+		return
+	}
+	other := m.pick((*actor).in)
+	intent := Intent{Kind: IntentRefresh}
+	switch m.rng.IntN(6) {
+	case 0:
+		intent = Intent{Kind: IntentTitle, Text: fmt.Sprint("title ", m.s.head())}
+	case 1:
+		intent = Intent{Kind: IntentRole, User: other.user(), Role: []Role{RoleMember, RoleAdmin, RoleOwner}[m.rng.IntN(3)]}
+	case 2:
+		if m.mode == ModeLink {
+			intent = Intent{Kind: IntentLink, Secret: identity.NewLinkSecret()}
+		}
+	}
+	a.intents = append(a.intents, intent)
+	m.commit(a)
+}
+
+// garbage is what a member or the server can put into the log.
+func (m *model) garbage() {
+	random := make([]byte, 1+m.rng.IntN(300))
+	for i := range random {
+		random[i] = byte(m.rng.Uint32())
+	}
+	old := m.s.log
+	switch n := m.rng.IntN(6); {
+	case n == 0 || len(old) == 0:
+		m.s.put(EntryHandshake, random, nil)
+	case n == 1:
+		m.s.put(EntryHandshake, append([]byte{byte(1 + m.rng.IntN(2))}, random...), nil)
+	case n == 2: // an old handshake again
+		e := old[m.rng.IntN(len(old))]
+		m.s.put(EntryHandshake, e.Payload, e.Body)
+	case n == 3: // a bent one
+		e := old[m.rng.IntN(len(old))]
+		bent := bytes.Clone(e.Payload)
+		bent[m.rng.IntN(len(bent))] ^= 1 << m.rng.IntN(8)
+		m.s.put(e.Kind, bent, e.Body)
+		m.noise = true
+	case n == 4:
+		m.s.put(EntryMessage, random, random)
+	default: // an old message again
+		e := old[m.rng.IntN(len(old))]
+		m.s.put(EntryMessage, e.Payload, e.Body)
+		m.noise = true
+	}
+	m.log("garbage at %d", m.s.head())
+}
+
+// poison is a commit by a member that only part of the room can apply.
+func (m *model) poison() {
+	a := m.pick((*actor).canSpeak)
+	if a == nil {
+		return
+	}
+	m.catchUp(a, 1000)
+	if !a.canSpeak() {
+		return
+	}
+	seq, all := m.s.head()+1, m.rng.IntN(4) == 0
+	for _, v := range m.actors {
+		if v.user() != a.user() && (all || m.rng.IntN(2) == 0) {
+			v.locked[seq] = true
+			if v.room != nil {
+				v.setFail()
+			}
+		}
+	}
+	a.intents = append(a.intents, Intent{Kind: IntentRefresh})
+	m.log("%s poisons %d (all: %v)", a.who.name, seq, all)
+	m.commit(a)
+}
+
+// settle lets everybody catch up and do what is due.
+func (m *model) settle() {
+	for range 3 {
+		for _, a := range m.actors {
+			m.catchUp(a, 1000)
+			if a.in() {
+				m.work(a)
+			}
+			m.s.now = m.s.now.Add(400 * time.Millisecond)
+		}
+	}
+}

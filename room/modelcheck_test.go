@@ -1,0 +1,254 @@
+package room
+
+import (
+	"slices"
+	"time"
+)
+
+// rest lets time pass until nobody has anything to do any more, with nothing
+// lost on the way from now on.
+func (m *model) rest() {
+	for round := range 400 {
+		busy := false
+		for _, a := range m.actors {
+			m.catchUp(a, 1000)
+			if !a.in() {
+				continue
+			}
+			m.work(a)
+			m.catchUp(a, 1000)
+			busy = busy || len(a.outbox) > 0 && a.canSpeak() || len(a.intents) > 0 && a.canSpeak() || len(m.dueOf(a)) > 0
+		}
+		m.s.now = m.s.now.Add(2 * time.Second)
+		if !busy && m.quiet() {
+			return
+		}
+		if round > 60 && round%20 == 0 {
+			m.rescue()
+		}
+	}
+	for _, a := range m.actors {
+		if a.in() {
+			m.t.Logf("%s: state %d, epoch %d, outbox %d, intents %d, todo %v", a.who.name, a.room.State(), epochOf(a), len(a.outbox), len(a.intents), a.room.Todo(m.s.now))
+		}
+	}
+	m.t.Fatal("the room does not come to rest")
+}
+
+func epochOf(a *actor) uint64 {
+	if a.room.group == nil {
+		return 0
+	}
+	return a.room.group.Epoch()
+}
+
+func (m *model) dueOf(a *actor) []Todo {
+	if !a.in() {
+		return nil
+	}
+	return a.room.Todo(m.s.now)
+}
+
+func (m *model) quiet() bool {
+	for _, a := range m.actors {
+		if a.in() && (a.room.st.place.seq != m.s.head() || a.room.State() != StateMember && a.room.State() != StateLeaving) {
+			return false
+		}
+	}
+	return true
+}
+
+// rescue is what people do when a device says that it cannot go on by itself:
+// whoever was brought in by a change that was taken back is invited again.
+func (m *model) rescue() {
+	majority := m.majority()
+	for _, a := range m.actors {
+		if !a.in() || a.room.State() == StateMember && a.room.EpochTag() == majority.room.EpochTag() {
+			continue
+		}
+		if majority.room.who.has(a.user()) {
+			if _, seated := majority.room.who.seat(a.user(), a.self.Device()); seated {
+				continue // the others can help, and must
+			}
+		}
+		m.log("%s was left behind and starts over", a.who.name)
+		a.out = true
+	}
+}
+
+// majority is a device of the branch that most are in.
+func (m *model) majority() *actor {
+	count := map[[16]byte]int{}
+	var best *actor
+	for _, a := range m.actors {
+		if a.in() && a.room.State() == StateMember {
+			tag := a.room.EpochTag()
+			if count[tag]++; best == nil || count[tag] > count[best.room.EpochTag()] {
+				best = a
+			}
+		}
+	}
+	if best == nil {
+		m.t.Fatal("nobody is left who can speak")
+	}
+	return best
+}
+
+// check is what must hold when the room has come to rest.
+func (m *model) check() {
+	t := m.t
+	var members []*actor
+	for _, a := range m.actors {
+		if a.in() && a.room.State() == StateMember {
+			members = append(members, a)
+		}
+	}
+	if len(members) == 0 {
+		t.Fatal("nobody is left")
+	}
+	for _, a := range members {
+		if a.room.EpochTag() != members[0].room.EpochTag() {
+			t.Errorf("%s (epoch %d) and %s (epoch %d) are in different branches", a.who.name, epochOf(a), members[0].who.name, epochOf(members[0]))
+		}
+		if len(a.outbox) != 0 {
+			t.Errorf("%s has %d messages left", a.who.name, len(a.outbox))
+		}
+	}
+	m.checkVerdicts()
+	m.checkTimelines(members)
+	m.checkGhosts()
+	m.checkAlarms(members)
+}
+
+// checkVerdicts: whoever has judged an entry has judged it alike.
+func (m *model) checkVerdicts() {
+	for seq := uint64(1); seq <= m.s.head(); seq++ {
+		var verdict Verdict
+		var by *actor
+		for _, a := range m.actors {
+			v := a.verdicts[seq]
+			if a.out || v == 0 || v == VerdictUnknown || v == VerdictFrozen {
+				continue
+			}
+			if verdict == 0 {
+				verdict, by = v, a
+			} else if v != verdict {
+				m.t.Errorf("entry %d: %s says %v (%s), %s says %v (%s)", seq, by.who.name, verdict, by.why[seq], a.who.name, v, a.why[seq])
+			}
+		}
+	}
+	tags := map[uint64][16]byte{}
+	for _, a := range m.actors {
+		if a.out {
+			continue
+		}
+		for epoch, tag := range a.tags {
+			if known, ok := tags[epoch]; ok && known != tag {
+				m.t.Errorf("epoch %d has two tags (%s)", epoch, a.who.name)
+			}
+			tags[epoch] = tag
+		}
+	}
+}
+
+// checkTimelines: every message that its author has seen in the log is in every
+// timeline of those who could read there, once, and in one order.
+func (m *model) checkTimelines(members []*actor) {
+	order := map[MessageID]uint64{}
+	for _, a := range m.actors {
+		if a.out {
+			continue
+		}
+		last := uint64(0)
+		seen := map[MessageID]bool{}
+		for _, i := range a.timeline {
+			if i.Kind != ItemText {
+				continue
+			}
+			if seen[i.ID] {
+				m.t.Errorf("%s shows a message twice", a.who.name)
+			}
+			if i.Seq < last {
+				m.t.Errorf("%s shows entry %d after %d", a.who.name, i.Seq, last)
+			}
+			if at, known := order[i.ID]; known && at != i.Seq {
+				m.t.Errorf("a message is at %d and at %d", at, i.Seq)
+			}
+			seen[i.ID], last, order[i.ID] = true, i.Seq, i.Seq
+		}
+	}
+	for id, seq := range order {
+		for _, a := range members {
+			if a.verdicts[seq] != VerdictApplied {
+				continue // before its time, or locked out
+			}
+			if !slices.ContainsFunc(a.timeline, func(i Item) bool { return i.ID == id }) {
+				m.t.Errorf("%s misses the message at %d", a.who.name, seq)
+			}
+		}
+	}
+	for _, a := range members {
+		for id, d := range m.sent {
+			if _, shown := order[id]; !shown && len(d.Text) > len(a.who.name) && d.Text[:len(a.who.name)+1] == a.who.name+" " && m.onlyDevice(a) && len(a.texts()) > 0 && a.room.st.joinSeq == 0 {
+				m.t.Errorf("%s's message %q is in no timeline", a.who.name, d.Text)
+			}
+		}
+	}
+}
+
+// onlyDevice: the author has one device, so that the message can only be its own.
+func (m *model) onlyDevice(a *actor) bool {
+	n := 0
+	for _, b := range m.actors {
+		if b.user() == a.user() {
+			n++
+		}
+	}
+	return n == 1
+}
+
+// checkGhosts: who was removed keeps all that it had, and reads nothing of what
+// came after.
+func (m *model) checkGhosts() {
+	for _, a := range m.actors {
+		if a.room == nil || a.room.State() != StateRemoved || len(a.ghosts) == 0 {
+			continue
+		}
+		removed := a.room.st.place.seq
+		for _, g := range a.ghosts {
+			for _, e := range m.s.log[removed:] {
+				if e.Kind != EntryMessage {
+					continue
+				}
+				if _, err := g.group.Decrypt(e.Payload); err == nil && m.fresh(e) {
+					m.t.Errorf("%s was removed at %d and reads entry %d", a.who.name, removed, e.Seq)
+				}
+			}
+		}
+	}
+}
+
+// fresh: the entry is not a copy of an earlier one.
+func (m *model) fresh(e Entry) bool {
+	for _, earlier := range m.s.log[:e.Seq-1] {
+		if string(earlier.Payload) == string(e.Payload) {
+			return false
+		}
+	}
+	return true
+}
+
+// checkAlarms: nothing is reported that did not happen.
+func (m *model) checkAlarms(members []*actor) {
+	allowed := map[AlarmCode]bool{AlarmRemoved: true, AlarmStarved: true}
+	if m.noise {
+		allowed[AlarmReplay], allowed[AlarmFork] = true, true
+	}
+	for _, a := range members {
+		for _, alarm := range a.alarms {
+			if !allowed[alarm.Code] {
+				m.t.Errorf("%s raises %s at %d: %s", a.who.name, alarm.Code, alarm.Seq, alarm.Text)
+			}
+		}
+	}
+}
