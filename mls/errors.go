@@ -22,6 +22,10 @@ var (
 	ErrMissingPSK = errors.New("mls: missing pre-shared key")
 	// ErrOwnMessage is the answer to a message that this member sent itself.
 	ErrOwnMessage = errors.New("mls: own message")
+	// ErrTwin is the answer to an authentic message of this member's leaf that
+	// this state cannot have sent, since it has not used the key yet: somebody
+	// else has the member's keys, or this state is older than what was sent.
+	ErrTwin = fmt.Errorf("%w: not by this state", ErrOwnMessage)
 	// ErrWrongEpoch covers [ErrPastEpoch] and [ErrFutureEpoch].
 	ErrWrongEpoch = errors.New("mls: message of another epoch")
 	// ErrPastEpoch says that the message is of an epoch that is not kept.

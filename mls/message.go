@@ -3,6 +3,7 @@ package mls
 import (
 	"crypto/cipher"
 	"encoding/binary"
+	"errors"
 	"fmt"
 )
 
@@ -127,7 +128,8 @@ func (g *Group) unprotect(p *privateMessage) (*opened, error) {
 	if err != nil {
 		return nil, err
 	}
-	if sender == g.own {
+	own := sender == g.own
+	if own && !r.current {
 		return nil, ErrOwnMessage
 	}
 	public := r.signatureKey(sender)
@@ -135,6 +137,9 @@ func (g *Group) unprotect(p *privateMessage) (*opened, error) {
 		return nil, fmt.Errorf("leaf %d: %w", sender, ErrUnknownSender)
 	}
 	key, err := r.messages.find(ratchetID{sender, ratchetFor(p.contentType)}, generation)
+	if own && errors.Is(err, ErrKeyUsed) {
+		return nil, ErrOwnMessage
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -155,6 +160,9 @@ func (g *Group) unprotect(p *privateMessage) (*opened, error) {
 	}
 	if err := a.verify(g.cs, public, r.contextRaw); err != nil {
 		return nil, err
+	}
+	if own {
+		return nil, ErrTwin
 	}
 	return &opened{a, r.messages, key}, nil
 }
