@@ -50,10 +50,12 @@ const (
 const (
 	ringSize     = 1024 // entries whose chain hash is remembered
 	seenSize     = 2048 // message ids that are remembered
+	tagRing      = 64   // epochs whose tags are remembered
 	undoAfter    = 60 * time.Second
 	starvedAfter = 10 * time.Minute
 	starvedCount = 10
 	refreshEvery = 1000 // own messages
+	publishers   = 5    // members who publish after a refused commit, one after the other
 	refreshTime  = 7 * 24 * time.Hour
 )
 

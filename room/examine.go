@@ -110,6 +110,7 @@ func (r *Room) commit(e *Entry, message []byte, res *Result, live bool) error {
 	}
 	res.refuse("a commit of another epoch")
 	r.maybePublish(res)
+	r.doubts()
 	return nil
 }
 
@@ -130,8 +131,40 @@ func (r *Room) peek(message []byte) (mls.Header, *attest, error) {
 // wrong one into the core.
 func (r *Room) maybePublish(res *Result) {
 	if r.rules != nil && (r.rules.Mode == ModeOpen || len(r.rules.Links) > 0) {
-		res.Publish = true
+		r.st.publishDue, res.Changed = true, true
 	}
+}
+
+// doubts says whether this device came in from outside and nobody has spoken to
+// it yet: if somebody speaks in another epoch then, what it joined by may have
+// been out of date, and Verify is due.
+func (r *Room) doubts() bool {
+	if !r.st.outside || r.st.known || r.st.state != StateMember && r.st.state != StateWaiting {
+		return false
+	}
+	r.st.suspect = true
+	return true
+}
+
+// misjoined gives up the group that this device has joined by mistake.
+func (r *Room) misjoined(res *Result) {
+	res.Verdict, res.Changed, res.Undone, res.Alarms = VerdictUnknown, true, r.st.joinSeq, nil
+	res.Resend = r.ownFrom(res.Undone)
+	r.dropFlights()
+	r.dropPending()
+	r.dropBase()
+	r.forgetMine()
+	r.forgetCounters()
+	r.clearOwn()
+	for key := range r.noted {
+		r.unnote(key)
+	}
+	for _, rec := range r.group.Records() {
+		r.put("m/"+string(rec.Key), nil)
+	}
+	r.group.Wipe()
+	r.group = nil
+	r.st.state, r.st.stale = StateJoining, true
 }
 
 // ownCommit applies the commit that this device made in the epoch of from.
@@ -182,7 +215,7 @@ func (r *Room) follow(e *Entry, message []byte, res *Result, live bool) error {
 		return r.applyStaged(e, r.group, received.Commit, res)
 	case private != nil:
 		return r.freeze(e, private.Info, res)
-	case errors.Is(err, mls.ErrOwnMessage):
+	case errors.Is(err, mls.ErrTwin):
 		r.strangeTwin(res, live)
 		return nil
 	case errors.Is(err, mls.ErrUsage), errors.Is(err, mls.ErrState), errors.Is(err, mls.ErrClosed):
@@ -373,8 +406,9 @@ func (r *Room) notThere(res *Result) {
 func (r *Room) entered(e *Entry, own bool, res *Result) error {
 	r.st.state, r.st.joinSeq, r.st.refreshAt = StateWaiting, e.Seq, e.Time
 	if r.rules.Mode == ModeOpen || r.st.known || len(r.who.byUser) == 1 {
-		r.st.state, r.st.known = StateMember, true
+		r.st.state = StateMember
 	}
+	r.st.outside = own
 	res.Verdict, res.Changed = VerdictApplied, true
 	author := r.st.inviter
 	r.st.target = target{e.Seq, author}
@@ -437,6 +471,8 @@ func (r *Room) applyStaged(e *Entry, from *mls.Group, staged *mls.Staged, res *R
 func (r *Room) apply(e *Entry, c change, res *Result) error {
 	from, next, author, a := c.from, c.next, c.author, c.attest
 	res.Verdict, res.Changed = VerdictApplied, true
+	r.st.publishDue = false
+	r.st.known = r.st.known || author.user != r.self.User() && r.st.state == StateMember
 	undone := a.undo
 	if undone {
 		r.takeBack(e, from, res)
@@ -452,6 +488,9 @@ func (r *Room) apply(e *Entry, c change, res *Result) error {
 		oldRules, oldWho = r.rules, r.who
 	}
 	r.forgetMine()
+	if tag, err := tagOf(from); err == nil {
+		r.keepTag(from.Epoch(), tag)
+	}
 	r.keepBase(e, from, author.user, undone)
 	r.putGroup(next.Diff(r.group))
 	before := r.group
@@ -498,9 +537,7 @@ func (r *Room) dropBase() {
 func (r *Room) takeBack(e *Entry, base *mls.Group, res *Result) {
 	frozen := r.st.state == StateFrozen
 	res.Undone = r.st.target.seq
-	for _, s := range r.ownSince {
-		res.Resend = append(res.Resend, s.id)
-	}
+	res.Resend = r.ownFrom(res.Undone)
 	if frozen {
 		r.st.state = StateMember
 		r.st.unsettled = true
@@ -519,6 +556,34 @@ func (r *Room) takeBack(e *Entry, base *mls.Group, res *Result) {
 	if base != r.group {
 		r.backTo(base)
 	}
+}
+
+// ownFrom lists the own messages from a place on.
+func (r *Room) ownFrom(seq uint64) (ids []MessageID) {
+	for _, s := range r.ownSince {
+		if s.seq >= seq {
+			ids = append(ids, s.id)
+		}
+	}
+	return ids
+}
+
+// Unrouted tells the room that the core gives this device no more entries, all
+// of which were examined. A device that could not follow the room learns in
+// this way that it was removed; for one that could, it is the core's doing.
+func (r *Room) Unrouted() *Result {
+	res := &Result{Verdict: VerdictUnknown}
+	if r.st.state == StateRemoved {
+		return res
+	}
+	follows := (r.st.state == StateMember || r.st.state == StateWaiting) && !r.st.unsettled
+	res.alarm(AlarmRemoved, identity.UserID{}, identity.DeviceID{}, "This device gets nothing more from this room.")
+	res.Alarms[0].Seq = r.st.place.seq
+	if !follows {
+		r.st.state, res.Removed, res.Changed = StateRemoved, true, true
+	}
+	res.Records = r.flush()
+	return res
 }
 
 // leaveBehind: the commit removes this device.

@@ -126,6 +126,8 @@ const (
 	TodoRefresh TodoKind = 5 // Commit of IntentRefresh
 	TodoRejoin  TodoKind = 6 // AskRejoin
 	TodoEnter   TodoKind = 7 // Enter: the commit that brings this device in is not in the log yet
+	TodoVerify  TodoKind = 9 // Verify, with a fresh offer
+	TodoPublish TodoKind = 8 // Publish: the core may hold a wrong GroupInfo
 )
 
 // Todo is something to do. It is done After a while plus a random time of up
@@ -165,6 +167,14 @@ func (r *Room) Todo(now time.Time) []Todo {
 	if r.st.ackDue && (r.st.state == StateMember || r.rules.role(r.self.User()) >= RoleAdmin) {
 		out = append(out, r.ackTodo())
 	}
+	if r.st.suspect {
+		out = append(out, Todo{Kind: TodoVerify, Jitter: time.Second})
+	}
+	if r.st.publishDue && r.st.state == StateMember {
+		if rank := r.rank(); rank < publishers {
+			out = append(out, Todo{Kind: TodoPublish, After: time.Duration(rank) * 3 * time.Second, Jitter: time.Second})
+		}
+	}
 	if r.st.state == StateMember && r.refreshDue(now) {
 		out = append(out, Todo{Kind: TodoRefresh, Jitter: time.Minute})
 	}
@@ -177,6 +187,17 @@ func (r *Room) ackTodo() Todo {
 		return Todo{Kind: TodoAck, Jitter: 200 * time.Millisecond}
 	}
 	return Todo{Kind: TodoAck, After: 500 * time.Millisecond, Jitter: time.Second}
+}
+
+// rank says how many members go before this one when something is to be done
+// by a few of them: another order after every handshake.
+func (r *Room) rank() int {
+	at, ok := r.who.byDevice[r.self.Device()]
+	if !ok {
+		return len(r.who.seats)
+	}
+	n := uint64(len(r.who.seats))
+	return int((uint64(at) + n - r.st.place.mark%n) % n)
 }
 
 func (r *Room) refreshDue(now time.Time) bool {

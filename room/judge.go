@@ -222,7 +222,7 @@ func (j *ruling) stranger() error {
 		return broken("a stranger carries nothing out")
 	}
 	for _, s := range j.removed {
-		if j.old.Mode != ModeOpen || s.user != j.actor.user || s.device != j.actor.device {
+		if s.user != j.actor.user || s.device != j.actor.device {
 			return broken("a stranger removes nobody but its own old leaf")
 		}
 	}

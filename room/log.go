@@ -91,7 +91,6 @@ type Result struct {
 
 	Resync      bool // the position was set back:
 	ResyncAfter uint64
-	Publish     bool   // the core may hold a wrong GroupInfo: a member should Publish
 	Used        []byte // reference of the key package that a Welcome used up
 	Removed     bool   // this device is out
 	Changed     bool   // Info or State answer differently now

@@ -78,20 +78,22 @@ type ghost struct {
 }
 
 type model struct {
-	t      *testing.T
-	s      *server
-	rng    *rand.Rand
-	actors []*actor
-	mode   Mode
-	sent   map[MessageID]Draft
-	names  int
-	noise  bool // the log holds replays, which raise alarms
-	trace  []string
+	t         *testing.T
+	s         *server
+	rng       *rand.Rand
+	actors    []*actor
+	mode      Mode
+	sent      map[MessageID]Draft
+	names     int
+	noise     bool // the log holds replays, which raise alarms
+	calm      bool // nobody misbehaves in this run
+	misjoined bool // somebody came in by an offer that was out of date
+	trace     []string
 }
 
 func newModel(t *testing.T, seed uint64) *model {
 	m := &model{t: t, s: newServer(), rng: rand.New(rand.NewPCG(seed, 7)), sent: map[MessageID]Draft{}}
-	m.mode = []Mode{ModeOpen, ModeInvite, ModeLink}[seed%3]
+	m.mode, m.calm = []Mode{ModeOpen, ModeInvite, ModeLink}[seed%3], seed%5 == 0
 	t.Cleanup(func() {
 		if t.Failed() {
 			tail := m.trace[max(0, len(m.trace)-60):]
@@ -365,9 +367,6 @@ func (m *model) examine(a *actor, e Entry, keep *mls.Group) {
 	if a.room.State() != before || res.Verdict == VerdictFrozen || res.Undone != 0 {
 		m.log("%s at %d: %v, state %d -> %d %s", a.who.name, e.Seq, res.Verdict, before, a.room.State(), res.Why)
 	}
-	if res.Publish && m.rng.IntN(2) == 0 {
-		m.publish(a)
-	}
 }
 
 // collect puts what is to be sent again back into the outbox, in front.
@@ -383,10 +382,9 @@ func (m *model) collect(a *actor) {
 }
 
 func (m *model) publish(a *actor) {
-	if a.room.Mark() != m.s.mark {
-		return
-	}
-	if ap, err := a.room.Publish(); err == nil {
+	ap, err := a.room.Publish()
+	if err == nil && a.room.Mark() == m.s.mark {
+		a.save(ap.Records)
 		m.s.publish(ap)
 	}
 }
@@ -455,6 +453,12 @@ func (m *model) do(a *actor, kind TodoKind) {
 	case TodoEnter:
 		m.enter(a)
 		return
+	case TodoPublish:
+		m.publish(a)
+		return
+	case TodoVerify:
+		m.verify(a)
+		return
 	}
 	if err != nil {
 		m.t.Fatalf("%s: todo %d: %v", a.who.name, kind, err)
@@ -497,15 +501,45 @@ func (m *model) enter(a *actor) {
 	m.append(a, ap)
 }
 
-func (m *model) knock(a *actor) {
+// offer is what the server serves to joiners, if anything.
+func (m *model) offer() (Offer, bool) {
 	offer := Offer{Group: m.s.group, GroupInfo: m.s.info, Tree: m.s.tree}
 	if m.mode != ModeOpen {
 		link := m.anyLink()
 		if link == nil {
-			return
+			return offer, false
 		}
 		l := m.s.links[link.ID()]
 		offer.Link, offer.GroupInfo, offer.Tree = link, l.GroupInfo, l.Tree
+	}
+	return offer, true
+}
+
+func (m *model) verify(a *actor) {
+	offer, ok := m.offer()
+	if !ok {
+		return
+	}
+	res, err := a.room.Verify(offer)
+	if err != nil {
+		m.log("%s cannot verify: %v", a.who.name, err)
+		return
+	}
+	a.save(res.Records)
+	if res.Undone != 0 {
+		m.misjoined = true
+		m.log("%s had joined by an old offer", a.who.name)
+		a.back(res.Undone - 1)
+		a.resend = append(a.resend, res.Resend...)
+		a.forgetBuilt()
+		m.collect(a)
+	}
+}
+
+func (m *model) knock(a *actor) {
+	offer, ok := m.offer()
+	if !ok {
+		return
 	}
 	offer.Again = bytes.Equal(offer.GroupInfo, a.offer) && m.rng.IntN(4) == 0
 	a.offer = offer.GroupInfo
@@ -634,6 +668,9 @@ func (m *model) wish() {
 
 // garbage is what a member or the server can put into the log.
 func (m *model) garbage() {
+	if m.calm {
+		return
+	}
 	random := make([]byte, 1+m.rng.IntN(300))
 	for i := range random {
 		random[i] = byte(m.rng.Uint32())
@@ -666,7 +703,7 @@ func (m *model) garbage() {
 // poison is a commit by a member that only part of the room can apply.
 func (m *model) poison() {
 	a := m.pick((*actor).canSpeak)
-	if a == nil {
+	if a == nil || m.calm {
 		return
 	}
 	m.catchUp(a, 1000)

@@ -55,6 +55,12 @@ func (m *model) quiet() bool {
 			return false
 		}
 	}
+	majority := m.majority()
+	for _, a := range m.actors {
+		if a.in() && a.room.EpochTag() != majority.room.EpochTag() {
+			return false
+		}
+	}
 	return true
 }
 
@@ -71,7 +77,12 @@ func (m *model) rescue() {
 				continue // the others can help, and must
 			}
 		}
-		m.log("%s was left behind and starts over", a.who.name)
+		m.log("%s learns that it is not in the room", a.who.name)
+		res := a.room.Unrouted()
+		a.save(res.Records)
+		if a.room.State() != StateRemoved {
+			m.t.Errorf("%s is in state %d and believes to follow a room that it is not in", a.who.name, a.room.State())
+		}
 		a.out = true
 	}
 }
@@ -242,7 +253,10 @@ func (m *model) fresh(e Entry) bool {
 func (m *model) checkAlarms(members []*actor) {
 	allowed := map[AlarmCode]bool{AlarmRemoved: true, AlarmStarved: true}
 	if m.noise {
-		allowed[AlarmReplay], allowed[AlarmFork] = true, true
+		allowed[AlarmReplay] = true
+	}
+	if m.noise || !m.calm { // a locked-out device that undoes too late is in another branch for a while
+		allowed[AlarmFork] = true
 	}
 	for _, a := range members {
 		for _, alarm := range a.alarms {

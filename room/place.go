@@ -186,6 +186,8 @@ func (r *Room) Publish() (*Append, error) {
 	if err := r.publish(a, r.group, r.rules, r.place(r.group, r.rules.Mode)); err != nil {
 		return nil, err
 	}
+	r.st.publishDue = false
+	a.Records = r.flush()
 	if a.Tree == nil {
 		return nil, ErrNothing
 	}

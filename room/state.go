@@ -71,6 +71,9 @@ type status struct {
 	leafFresh  bool   // own leaf was renewed since joining
 	known      bool   // this device was confirmed in this room before, and has its history
 	stale      bool   // joining from outside: somebody has committed since the offer was made
+	outside    bool   // it came in by a commit of its own
+	suspect    bool   // nobody has spoken to it since, and somebody speaks in another epoch
+	publishDue bool   // a refused commit may have left a wrong GroupInfo with the core
 }
 
 // mark is an entry of the ring of chain hashes.
@@ -107,8 +110,9 @@ type Room struct {
 
 	knocking     *knock // joining from outside: what there is to join by
 	offeredEpoch uint64
-	follows      uint64        // the mark before the entry that is examined
-	mine         map[Hash]bool // payloads that this device has made in this epoch
+	follows      uint64              // the mark before the entry that is examined
+	epochTags    map[uint64][16]byte // of past epochs
+	mine         map[Hash]bool       // payloads that this device has made in this epoch
 	ring         map[uint64]mark
 	counters     map[identity.JoinID]uint64
 	seen         map[MessageID]seen
@@ -127,7 +131,7 @@ type Room struct {
 func newRoom(self Self, id identity.GroupID) *Room {
 	return &Room{
 		self: self, id: id, ring: map[uint64]mark{}, counters: map[identity.JoinID]uint64{}, seen: map[MessageID]seen{},
-		seenAt: map[uint64]MessageID{}, noted: map[Hash]noted{}, mine: map[Hash]bool{}, dirty: map[string][]byte{}, wayback: map[string]bool{},
+		seenAt: map[uint64]MessageID{}, noted: map[Hash]noted{}, mine: map[Hash]bool{}, epochTags: map[uint64][16]byte{}, dirty: map[string][]byte{}, wayback: map[string]bool{},
 	}
 }
 
@@ -263,6 +267,16 @@ func (r *Room) addFlight(f flight) {
 	r.put(flightKey(f.counter), w.B)
 	r.mine[f.hash] = true
 	r.put("y/"+string(f.hash[:]), []byte{1})
+}
+
+// keepTag remembers the tag of an epoch that is over.
+func (r *Room) keepTag(epoch uint64, tag [16]byte) {
+	delete(r.epochTags, epoch-tagRing)
+	r.epochTags[epoch] = tag
+	var w pack.Writer
+	w.U64(epoch)
+	w.Fixed(tag[:])
+	r.put(slot('e', epoch%tagRing), w.B)
 }
 
 // forgetMine drops the list of own payloads, at the end of their epoch.
@@ -417,6 +431,9 @@ func (s *status) encode(id identity.GroupID) []byte {
 	w.Bool(s.leafFresh)
 	w.Bool(s.known)
 	w.Bool(s.stale)
+	w.Bool(s.outside)
+	w.Bool(s.suspect)
+	w.Bool(s.publishDue)
 	return w.B
 }
 
@@ -451,6 +468,7 @@ func decodeStatus(b []byte) (s status, id identity.GroupID, err error) {
 	s.firstLoss = int64(r.U64())
 	s.refreshed, s.refreshAt = r.U64(), r.U64()
 	s.leafFresh, s.known, s.stale = r.Bool(), r.Bool(), r.Bool()
+	s.outside, s.suspect, s.publishDue = r.Bool(), r.Bool(), r.Bool()
 	if s.state < StateJoining || s.state > StateRemoved {
 		r.Fail()
 	}
@@ -606,6 +624,10 @@ func (r *Room) loadRecord(key string, value []byte, now, back map[string][]byte,
 		}
 		copy(id[:], rest)
 		r.counters[id] = rd.U64()
+	case 'e':
+		epoch, tag := rd.U64(), [16]byte{}
+		rd.Fixed(tag[:])
+		r.epochTags[epoch] = tag
 	case 'f':
 		f := flight{counter: rd.U64()}
 		rd.Fixed(f.hash[:])

@@ -321,11 +321,9 @@ func (r *Room) Rejoin(w Welcome, keys []*mls.PrivateKeyPackage) (*Result, error)
 
 // restart replaces the group and sets the position back to the Welcome's place.
 func (r *Room) restart(o *opened) (*Result, error) {
-	resend := make([]MessageID, 0, len(r.ownSince))
+	var resend []MessageID
 	if r.st.unsettled {
-		for _, s := range r.ownSince {
-			resend = append(resend, s.id)
-		}
+		resend = r.ownFrom(r.st.target.seq)
 	}
 	r.dropPending()
 	r.dropFlights()
@@ -414,6 +412,9 @@ func (r *Room) Records() []Record {
 	}
 	for _, s := range own {
 		r.addOwn(s)
+	}
+	for epoch, tag := range r.epochTags {
+		r.keepTag(epoch, tag)
 	}
 	for hash := range r.mine {
 		r.put("y/"+string(hash[:]), []byte{1})

@@ -97,13 +97,16 @@ func (r *Room) message(e *Entry, res *Result, live bool) error {
 
 // otherEpoch is a message of an epoch that this device is not in.
 func (r *Room) otherEpoch(header mls.Header, res *Result) {
-	if r.st.state == StateFrozen || r.st.unsettled {
+	if r.st.state == StateFrozen || r.st.unsettled || r.doubts() {
 		res.Verdict = VerdictUnknown
 		return
 	}
 	if header.Epoch < r.group.Epoch() {
+		tag, known := r.epochTags[header.Epoch]
 		res.refuse("a message of an epoch that is over")
-		res.alarm(AlarmReplay, identity.UserID{}, identity.DeviceID{}, "The server delivered an old message again. It was refused.")
+		if known && string(tag[:]) == string(header.AuthenticatedData) {
+			res.alarm(AlarmReplay, identity.UserID{}, identity.DeviceID{}, "The server delivered an old message again, or one too late. It was refused.")
+		}
 		return
 	}
 	res.refuse("a message of another branch")
@@ -112,7 +115,7 @@ func (r *Room) otherEpoch(header mls.Header, res *Result) {
 
 func (r *Room) undecryptable(err error, res *Result, live bool) error {
 	switch {
-	case errors.Is(err, mls.ErrOwnMessage):
+	case errors.Is(err, mls.ErrTwin):
 		r.strangeTwin(res, live)
 	case errors.Is(err, mls.ErrKeyUsed):
 		res.refuse("a message that came before")
@@ -136,7 +139,7 @@ func (r *Room) ownMessage(e *Entry, at int, res *Result) {
 	r.st.ackDue = false
 	r.st.losses, r.st.firstLoss = 0, 0
 	res.Verdict, res.IsOwn, res.Own = VerdictApplied, true, f.draft.ID
-	if r.base != nil {
+	if r.base != nil || !r.st.known {
 		r.addOwn(seen{e.Seq, f.draft.ID, r.self.User()})
 	}
 	if s, double := r.seen[f.draft.ID]; double && s.user == r.self.User() {
@@ -179,10 +182,10 @@ func (r *Room) accept(e *Entry, sender seat, env *envelope, res *Result) {
 	unchecked := r.checkView(sender, env, res)
 	res.Verdict = VerdictApplied
 	r.confirm(sender)
-	if s, double := r.seen[env.id]; double {
-		res.refuse("a message with an id that was used before")
+	if s, double := r.seen[env.id]; double { // nothing to show; not refused, since who joined in between does not know the first one
+		res.Why = "sent again"
 		if s.user != sender.user {
-			res.alarm(AlarmReplay, sender.user, sender.device, "A message was copied from somebody else. It was refused.")
+			res.alarm(AlarmReplay, sender.user, sender.device, "A message was copied from somebody else. It is not shown.")
 		}
 		return
 	}
@@ -216,6 +219,12 @@ func (r *Room) checkView(sender seat, env *envelope, res *Result) bool {
 func (r *Room) confirm(sender seat) {
 	if sender.device == r.self.Device() {
 		return
+	}
+	if !r.st.known && r.st.state == StateMember {
+		r.st.known = true
+		if r.base == nil {
+			r.clearOwn()
+		}
 	}
 	if r.st.state != StateWaiting && !r.st.ackDue {
 		return
