@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/netip"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -156,11 +157,24 @@ func (p *person) proof(exporter [32]byte) []byte {
 	return sig[:]
 }
 
+// stallable is a transport whose client can stop reading.
+type stallable struct {
+	*link.PipeConn
+	reading sync.Mutex // held while stalled
+}
+
+// ReadFrame waits while the client is stalled.
+func (s *stallable) ReadFrame() ([]byte, error) {
+	s.reading.Lock()
+	s.reading.Unlock() //nolint:staticcheck // only the wait matters
+	return s.PipeConn.ReadFrame()
+}
+
 // client is one connection as a test drives it.
 type client struct {
 	t      testing.TB
 	conn   *link.Conn
-	pipe   *link.PipeConn
+	frames *stallable
 	nextID atomic.Uint64
 	served chan error
 
@@ -175,9 +189,9 @@ type client struct {
 func (w *world) dial(from string) (*client, error) {
 	here, there := link.Pipe()
 	there.SetRemoteAddr(netip.AddrPortFrom(netip.MustParseAddr(from), 1))
-	c := &client{t: w.t, pipe: here, waiting: map[uint64]chan wire.Item{}, done: make(chan struct{}), events: make(chan wire.Item, 100000), served: make(chan error, 1)}
+	c := &client{t: w.t, frames: &stallable{PipeConn: here}, waiting: map[uint64]chan wire.Item{}, done: make(chan struct{}), events: make(chan wire.Item, 100000), served: make(chan error, 1)}
 	go func() { c.served <- w.server.Serve(context.Background(), there) }()
-	conn, err := link.Client(context.Background(), here, link.ClientConfig{Pin: w.server.Pin(), RSA: oneKey{}})
+	conn, err := link.Client(context.Background(), c.frames, link.ClientConfig{Pin: w.server.Pin(), RSA: oneKey{}})
 	if err != nil {
 		return nil, err
 	}
@@ -401,3 +415,5 @@ func group(t testing.TB, cs []*client, ps []*person) wire.RoomID {
 	}
 	return room
 }
+
+func stack() string { return string(debug.Stack()) }

@@ -80,19 +80,31 @@ func (rs *rooms) lock(ctx context.Context, id wire.RoomID) (*room, error) {
 		if !r.broken {
 			return r, nil
 		}
-		err := r.loadLocked(ctx)
-		if err == nil {
-			return r, nil
-		}
-		if len(r.watch) > 0 {
-			r.mu.Unlock()
+		if err := rs.load(ctx, r); err != nil {
 			return nil, err
 		}
-		r.dropped = true
-		r.mu.Unlock()
-		rs.remove(r)
-		return nil, err
+		return r, nil
 	}
+}
+
+// load reads a room whose lock is held. If it cannot, whatever the reason, it
+// gives the lock back, and forgets a room that nobody watches.
+func (rs *rooms) load(ctx context.Context, r *room) error {
+	loaded := false
+	defer func() {
+		if loaded {
+			return
+		}
+		r.dropped = len(r.watch) == 0
+		dropped := r.dropped
+		r.mu.Unlock()
+		if dropped {
+			rs.remove(r)
+		}
+	}()
+	err := r.loadLocked(ctx)
+	loaded = err == nil
+	return err
 }
 
 // remove takes a dropped room out of the map and off the bus.
