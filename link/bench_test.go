@@ -35,8 +35,8 @@ func (s *Server) serve(b *testing.B, ch []byte, psk [32]byte) {
 	}
 	newHalf(clientToServer, a.secrets.c2s)
 	newHalf(serverToClient, a.secrets.s2c)
-	if _, err := s.issue(context.Background(), a); err != nil {
-		b.Fatal(err)
+	if s.issue(context.Background(), a) == nil {
+		b.Fatal("no ticket")
 	}
 }
 

@@ -70,16 +70,23 @@ func (g *gate) WriteFrames(frames ...[]byte) error {
 	return g.FrameConn.WriteFrames(frames...)
 }
 
+// gated is a link whose client writes to a gate that is shut.
+func (w *world) gated() (client, server *Conn, g *gate) {
+	w.t.Helper()
+	a, b := Pipe()
+	g = &gate{FrameConn: a, arrived: make(chan int, 10)}
+	client, server = w.connectOver(g, b)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.shut = make(chan struct{})
+	return client, server, g
+}
+
 // Writers who wait for one that is under way leave together.
 func TestWaitingWritersShare(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		a, b := Pipe()
-		g := &gate{FrameConn: a, arrived: make(chan int, 10)}
-		client, server := w.connectOver(g, b)
-		g.mu.Lock()
-		g.shut = make(chan struct{})
-		g.mu.Unlock()
+		client, server, g := w.gated()
 		var all sync.WaitGroup
 		for range 20 {
 			all.Go(func() {
@@ -151,12 +158,7 @@ func TestBlockedPeer(t *testing.T) {
 func TestCloseAfterWrites(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		a, b := Pipe()
-		g := &gate{FrameConn: a, arrived: make(chan int, 10)}
-		client, server := w.connectOver(g, b)
-		g.mu.Lock()
-		g.shut = make(chan struct{})
-		g.mu.Unlock()
+		client, server, g := w.gated()
 		var all sync.WaitGroup
 		for range 3 {
 			all.Go(func() {

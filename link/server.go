@@ -165,9 +165,7 @@ func (s *Server) accept(ctx context.Context, fc FrameConn) (*Conn, error) {
 		out:      newHalf(serverToClient, a.secrets.s2c),
 	}
 	if s.tickets != nil {
-		if c.first, err = s.issue(ctx, a); err != nil {
-			return nil, fmt.Errorf("keeping a ticket: %w", err)
-		}
+		c.first = s.issue(ctx, a)
 	}
 	return c, nil
 }
@@ -218,16 +216,21 @@ func (s *Server) redeem(ctx context.Context, id [32]byte) (psk [32]byte, err err
 	return t.PSK, nil
 }
 
-// issue makes a ticket and keeps the server's side of it.
-func (s *Server) issue(ctx context.Context, a *answer) ([]byte, error) {
+// issue makes a ticket, keeps the server's side of it, and returns the record's
+// payload; nil if it cannot be kept, which costs the client a full handshake.
+func (s *Server) issue(ctx context.Context, a *answer) []byte {
 	record := make([]byte, ticketRecordSize)
 	rand.Read(record)
 	id, nonce := [32]byte(record), record[32:]
-	return record, s.tickets.PutTicket(ctx, ticketHash(id), StoredTicket{
+	err := s.tickets.PutTicket(ctx, ticketHash(id), StoredTicket{
 		PSK:     ticketPSK(a.secrets.resume, nonce),
 		Online:  a.online.cert.Online,
 		Expires: s.now().Add(TicketLife),
 	})
+	if err != nil {
+		return nil
+	}
+	return record
 }
 
 // answer is what a worker made of a hello, and all that is held for a client

@@ -46,7 +46,7 @@ func TestTickets(t *testing.T) {
 	refused := func(what string, w *world, ticket Ticket) {
 		t.Helper()
 		_, err, serverErr := with(w, ticket)
-		if err == nil || errors.Is(err, ErrPin) || !errors.Is(serverErr, ErrHandshake) && !errors.Is(serverErr, ErrLost) {
+		if err == nil || errors.Is(err, ErrPin) || !errors.Is(serverErr, ErrHandshake) && !errors.Is(serverErr, ErrLost) && !errors.Is(serverErr, errBroken) {
 			t.Errorf("%s: client %v, server %v", what, err, serverErr)
 		}
 		if client, err, _ := with(w); err != nil || client.Resumed() {
@@ -83,12 +83,27 @@ func TestTickets(t *testing.T) {
 	without := newWorld(t, func(c *ServerConfig) { c.Tickets = nil })
 	refused("a server without tickets", without, fresh(w))
 
+	broken := newWorld(t, func(c *ServerConfig) { c.Tickets = brokenStore{} })
+	client, server := broken.connect()
+	say(t, server, client, "a store that fails costs the ticket and no more")
+	refused("a store that fails", broken, fresh(w))
+
 	// All checks of a full handshake apply.
 	ticket = fresh(w)
 	w.client.MinEpoch = 9
 	if _, err, _ := with(w, ticket); !errors.Is(err, ErrHandshake) {
 		t.Errorf("resumed below the epoch that was seen: %v", err)
 	}
+}
+
+// brokenStore fails.
+type brokenStore struct{}
+
+var errBroken = errors.New("broken store")
+
+func (brokenStore) PutTicket(context.Context, [32]byte, StoredTicket) error { return errBroken }
+func (brokenStore) TakeTicket(context.Context, [32]byte) (StoredTicket, bool, error) {
+	return StoredTicket{}, false, errBroken
 }
 
 func TestOldTickets(t *testing.T) {

@@ -74,6 +74,8 @@ func (t StoredTicket) Format(f fmt.State, _ rune) { fmt.Fprint(f, "[redacted]") 
 
 // ServerTickets keeps the server's side of tickets.
 type ServerTickets interface {
+	// PutTicket keeps a ticket. An error ends nothing: the client gets none. Who
+	// implements it reports its own failures.
 	PutTicket(ctx context.Context, hash [32]byte, t StoredTicket) error
 	// TakeTicket returns a ticket and deletes it, durably, before it returns. Of
 	// two calls for one ticket, at most one gets it.

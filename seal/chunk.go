@@ -173,7 +173,5 @@ func (r *Reader) next() {
 		r.err = io.EOF
 		return
 	}
-	// The box's memory is free again only when its plaintext was read: the byte
-	// before it is not part of the plaintext, since the IV is there.
-	r.boxes[0], r.held = following, 1
+	r.boxes[0], r.held = following, 1 // where the IV was: the plaintext begins after it
 }
