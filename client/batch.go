@@ -1,0 +1,48 @@
+package client
+
+import (
+	"context"
+
+	"github.com/securelink-chat/securelink/wire"
+)
+
+// batch gathers the changes of one step, which are kept all at once, and the
+// events that are told when they are. It reads its own writes.
+type batch struct {
+	c      *chat
+	puts   []Put
+	fresh  map[string]int // key -> its newest place in puts
+	events []Event
+}
+
+func (c *chat) newBatch() *batch { return &batch{c: c, fresh: map[string]int{}} }
+
+func (b *batch) add(p Put) {
+	b.fresh[string(p.Key)] = len(b.puts)
+	b.puts = append(b.puts, p)
+}
+
+// get loads a record as the batch leaves it.
+func (b *batch) get(ctx context.Context, at []byte, v any) (bool, error) {
+	if i, ok := b.fresh[string(at)]; ok {
+		if b.puts[i].Delete {
+			return false, nil
+		}
+		return true, wire.Decode(b.puts[i].Value, v)
+	}
+	return get(ctx, b.c.e.cfg.Storage, at, v)
+}
+
+func (b *batch) tell(ev Event) { b.events = append(b.events, ev) }
+
+// commitLocked keeps everything, then tells it. The caller holds the chat's mu.
+func (b *batch) commitLocked(ctx context.Context) error {
+	b.add(b.c.recordLocked())
+	if err := b.c.e.save(ctx, b.puts...); err != nil {
+		return err
+	}
+	for _, ev := range b.events {
+		b.c.e.out.tell(ev)
+	}
+	return nil
+}

@@ -1,0 +1,240 @@
+package client
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/securelink-chat/securelink/identity"
+	"github.com/securelink-chat/securelink/room"
+	"github.com/securelink-chat/securelink/wire"
+)
+
+// JoinLink is what a link to a room says. Everything that matters is in the
+// fragment, which browsers do not send:
+//
+//	securelink:HOST:PORT/j/ROOM#base64url(pin[32] | inviter[32] | secret[32])
+//	https://HOST[:PORT]/j/ROOM#…
+type JoinLink struct {
+	Server  string // host:port; of an https link the host alone
+	Web     bool
+	Room    wire.RoomID
+	Pin     [32]byte
+	Inviter wire.UserID
+	Secret  identity.LinkSecret
+}
+
+// ErrLink says that a text is not a link of ours.
+var ErrLink = errors.New("client: not a join link")
+
+// ParseLink reads a link.
+func ParseLink(text string) (JoinLink, error) {
+	var l JoinLink
+	rest, native := strings.CutPrefix(strings.TrimSpace(text), "securelink:")
+	if !native {
+		if rest, l.Web = strings.CutPrefix(strings.TrimSpace(text), "https://"); !l.Web {
+			return l, ErrLink
+		}
+	}
+	place, fragment, ok := strings.Cut(rest, "#")
+	server, path, ok2 := strings.Cut(strings.TrimPrefix(place, "//"), "/")
+	id, ok3 := strings.CutPrefix(path, "j/")
+	if !ok || !ok2 || !ok3 || server == "" {
+		return l, ErrLink
+	}
+	room, err := hex.DecodeString(id)
+	if err != nil || len(room) != 16 {
+		return l, ErrLink
+	}
+	secret, err := base64.RawURLEncoding.Strict().DecodeString(fragment)
+	if err != nil || len(secret) != 96 {
+		return l, ErrLink
+	}
+	l.Server, l.Room = server, wire.RoomID(room)
+	l.Pin, l.Inviter, l.Secret = [32]byte(secret), wire.UserID(secret[32:]), identity.LinkSecret(secret[64:])
+	return l, nil
+}
+
+// Text is the link in full. It is a secret: whoever has it can come in.
+func (l JoinLink) Text() string {
+	secret := append(append(append([]byte{}, l.Pin[:]...), l.Inviter[:]...), l.Secret[:]...)
+	scheme := "securelink:"
+	if l.Web {
+		scheme = "https://"
+	}
+	return fmt.Sprintf("%s%s/j/%s#%s", scheme, l.Server, l.Room, base64.RawURLEncoding.EncodeToString(secret))
+}
+
+func (l JoinLink) wire() wire.Link {
+	return wire.Link{ID: l.Secret.ID(), Token: l.Secret.FetchToken()}
+}
+
+// joinLink enters the room of a link.
+func (e *Engine) joinLink(ctx context.Context, s *session, text string) (*Room, error) {
+	l, err := ParseLink(text)
+	if err != nil {
+		return nil, &Problem{Code: ProblemUsage, Text: "That is not a link to a room.", Hint: "Copy the whole of it, with the part after the # sign."}
+	}
+	e.mu.Lock()
+	pin := e.server.Pin
+	e.mu.Unlock()
+	if l.Pin != pin {
+		return nil, &Problem{Code: ProblemUntrusted, Text: "That link is for another server, or for this one with another key."}
+	}
+	c := e.chat(l.Room)
+	c.mu.Lock()
+	if c.state == nil || c.rec.Out != 0 {
+		c.rec.Entering, c.rec.Secret, c.rec.Inviter = enterLink, l.Secret[:], l.Inviter
+		c.rec.Kind, c.rec.Out, c.rec.Leaving, c.trouble = uint8(wire.RoomInvite), 0, false, nil
+		if err := e.save(ctx, c.recordLocked()); err != nil {
+			c.mu.Unlock()
+			return nil, err
+		}
+	}
+	c.mu.Unlock()
+	c.poke()
+	return c.inside(ctx)
+}
+
+// enterByLink gets in by the secret of a link.
+func (c *chat) enterByLink(ctx context.Context, s *session, self room.Self, rec chatRecord) error {
+	if len(rec.Secret) != 32 {
+		return wire.Refuse(wire.NotFound)
+	}
+	secret := identity.LinkSecret(rec.Secret)
+	link := wire.Link{ID: secret.ID(), Token: secret.FetchToken()}
+	c.awaitTurn(ctx, s, &link)
+	var found wire.FetchLinkOK
+	if err := s.call(ctx, wire.Key{}, wire.FetchLink{Link: link}, &found); err != nil {
+		return err
+	}
+	if found.Room != c.id {
+		return wire.Refuse(wire.NotFound)
+	}
+	if found.Approval {
+		return s.call(ctx, wire.Key{}, wire.Knock{Link: link}, nil)
+	}
+	tree, err := whole(ctx, s, c.id, found.Tree, &link)
+	if err != nil {
+		return err
+	}
+	return c.joinExternally(ctx, s, self, room.Offer{
+		Group: identity.GroupID(c.id), GroupInfo: found.GroupInfo, Tree: tree, Link: &secret, Inviter: identity.UserID(rec.Inviter),
+	}, &link)
+}
+
+// makeLink makes a link to the room: in the group first, then at the server.
+func (c *chat) makeLink(ctx context.Context, r Request) (string, error) {
+	s, err := c.e.online(ctx)
+	if err != nil {
+		return "", err
+	}
+	secret := identity.NewLinkSecret()
+	approval := r.Mode == "approve"
+	if err := c.achieve(ctx, room.Intent{Kind: room.IntentLink, Secret: secret, Approval: approval}); err != nil {
+		return "", err
+	}
+	c.mu.Lock()
+	if c.state == nil {
+		c.mu.Unlock()
+		return "", errOut
+	}
+	made, err := c.state.Publish()
+	c.mu.Unlock()
+	if err != nil {
+		return "", err
+	}
+	create := wire.CreateLink{
+		Room: c.id, Link: secret.ID(), TokenHash: identity.TokenHash(secret.FetchToken()), Uses: uint32(max(r.Limit, 0)),
+		Approval: approval, Seq: made.Examined,
+	}
+	if r.After != 0 {
+		create.Expires = uint64(time.Now().UnixMilli()) + r.After
+	}
+	for _, l := range made.Links {
+		if l.ID != secret.ID() {
+			continue
+		}
+		create.GroupInfo = l.GroupInfo
+		if create.Tree, err = part(ctx, s, c.id, l.Tree); err != nil {
+			return "", err
+		}
+	}
+	if err := s.call(ctx, wire.Key{}, create, nil); err != nil {
+		return "", err
+	}
+	return c.linkText(secret), nil
+}
+
+func (c *chat) linkText(secret identity.LinkSecret) string {
+	e := c.e
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return JoinLink{Server: e.cfg.Server, Room: c.id, Pin: e.server.Pin, Inviter: e.account.user(), Secret: secret}.Text()
+}
+
+// endLink ends a link: at the server at once, and in the group.
+func (c *chat) endLink(ctx context.Context, text string) error {
+	entry, err := c.linkNumbered(text)
+	if err != nil {
+		return err
+	}
+	s, err := c.e.online(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.call(ctx, wire.Key{}, wire.RevokeLink{Room: c.id, Link: entry.Secret.ID()}, nil); err != nil {
+		return err
+	}
+	return c.achieve(ctx, room.Intent{Kind: room.IntentUnlink, Number: entry.Number})
+}
+
+// linkNumbered finds a link of the room by its number.
+func (c *chat) linkNumbered(text string) (room.LinkEntry, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state != nil {
+		for _, entry := range c.state.Info().Links {
+			if strconv.Itoa(int(entry.Number)) == text {
+				return entry, nil
+			}
+		}
+	}
+	return room.LinkEntry{}, &Problem{Code: ProblemUsage, Text: "This room has no link of that number.", Hint: "/links lists them."}
+}
+
+// links lists the room's links.
+func (c *chat) links(ctx context.Context) ([]Link, error) {
+	s, err := c.e.online(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var listed wire.ListLinksOK
+	if err := s.call(ctx, wire.Key{}, wire.ListLinks{Room: c.id}, &listed); err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state == nil {
+		return nil, errOut
+	}
+	var all []Link
+	for _, entry := range c.state.Info().Links {
+		view := Link{ID: strconv.Itoa(int(entry.Number)), Link: c.linkText(entry.Secret), Mode: ModeOpen}
+		if entry.Approval {
+			view.Mode = "approve"
+		}
+		for _, at := range listed.Links {
+			if at.Link == wire.LinkID(entry.Secret.ID()) {
+				view.Uses, view.MaxUses, view.Expires = int(at.Used), int(at.Uses), int64(at.Expires)
+			}
+		}
+		all = append(all, view)
+	}
+	return all, nil
+}

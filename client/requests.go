@@ -1,0 +1,417 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/securelink-chat/securelink/identity"
+	"github.com/securelink-chat/securelink/room"
+	"github.com/securelink-chat/securelink/wire"
+)
+
+// quick does requests that need no answer of the server, in order. done is
+// false for the others.
+func (e *Engine) quick(ctx context.Context, r Request) (ev Event, err error, done bool) {
+	switch r.Op {
+	case OpConnect:
+		select {
+		case e.wake <- struct{}{}:
+		default:
+		}
+		return ev, nil, true
+	case OpInfo:
+		return Event{Info: e.info()}, nil, true
+	case OpRooms:
+		return Event{Rooms: e.roomList()}, nil, true
+	case OpVerify:
+		ev.Safety, err = e.verify(ctx, r.User, r.On)
+		return ev, err, true
+	case OpTrust:
+		return ev, e.trust(ctx, r.User), true
+	case OpSearch:
+		ev.Items, err = e.search(ctx, r)
+		return ev, err, true
+	case OpSend, OpEdit, OpDelete, OpReact, OpRetry, OpDiscard, OpHistory, OpRead, OpMembers, OpAccept, OpSealed, OpTyping:
+		c, err := e.known(r.Room)
+		if err != nil {
+			return ev, err, true
+		}
+		ev, err := c.quick(ctx, r)
+		return ev, err, true
+	}
+	return ev, nil, false
+}
+
+// quick does what concerns one room.
+func (c *chat) quick(ctx context.Context, r Request) (ev Event, err error) {
+	switch r.Op {
+	case OpSend:
+		if r.Text == "" {
+			return ev, &Problem{Code: ProblemUsage, Text: "There is nothing to send."}
+		}
+		kind := room.ItemText
+		if r.Message != "" {
+			kind = room.ItemReply
+		}
+		ev.Item, err = c.compose(ctx, r, kind)
+	case OpEdit:
+		if r.Text == "" {
+			return ev, &Problem{Code: ProblemUsage, Text: "There is nothing to send."}
+		}
+		_, err = c.compose(ctx, r, room.ItemEdit)
+	case OpDelete:
+		_, err = c.compose(ctx, r, room.ItemDelete)
+	case OpReact:
+		if !r.On {
+			r.Text = ""
+		}
+		_, err = c.compose(ctx, r, room.ItemReaction)
+	case OpRetry, OpDiscard:
+		err = c.retry(ctx, r.Message, r.Op == OpDiscard)
+	case OpHistory:
+		ev.Items, err = c.history(ctx, r)
+	case OpRead:
+		err = c.read(ctx, r.After)
+	case OpMembers:
+		ev.Members, err = c.members()
+	case OpAccept:
+		err = c.accept(ctx)
+	case OpSealed:
+		err = &Problem{Code: ProblemGone, Text: "The sealed form of that message is not kept."}
+	case OpTyping:
+		err = c.typing(r.On)
+	}
+	return ev, err
+}
+
+// slow does requests that wait for the server.
+func (e *Engine) slow(ctx context.Context, r Request) (ev Event, err error) {
+	switch r.Op {
+	case OpGuest:
+		return ev, e.guest(ctx, r)
+	case OpRegister:
+		return ev, e.register(ctx, r)
+	case OpLogin:
+		return ev, e.login(ctx, r)
+	case OpLogout:
+		return ev, e.logout(ctx, r.On)
+	case OpProfile:
+		return ev, e.rename(ctx, r.Name)
+	case OpCreate:
+		ev.Room, err = e.create(ctx, r)
+		return ev, err
+	case OpJoin:
+		ev.Room, err = e.join(ctx, r)
+		return ev, err
+	case OpDirect:
+		ev.Room, err = e.direct(ctx, r)
+		return ev, err
+	case OpDevices:
+		ev.Devices, err = e.devices(ctx)
+		return ev, err
+	case OpApprove:
+		return ev, e.approve(ctx, r.Text)
+	case OpRename:
+		return ev, e.renameDevice(ctx, r)
+	case OpRevoke:
+		return ev, e.revoke(ctx, r)
+	case OpInvite, OpRemove, OpBan, OpRole, OpLeave, OpDecline, OpTitle, OpLink, OpUnlink, OpLinks:
+		c, err := e.known(r.Room)
+		if err != nil {
+			return ev, err
+		}
+		return c.slow(ctx, r)
+	}
+	return ev, &Problem{Code: ProblemUsage, Text: fmt.Sprintf("There is no request %q.", r.Op)}
+}
+
+func (c *chat) slow(ctx context.Context, r Request) (ev Event, err error) {
+	switch r.Op {
+	case OpInvite:
+		return ev, c.invite(ctx, r.User)
+	case OpLeave, OpDecline:
+		return ev, c.leave(ctx)
+	case OpLink:
+		ev.Link, err = c.makeLink(ctx, r)
+		return ev, err
+	case OpUnlink:
+		return ev, c.endLink(ctx, r.Link)
+	case OpLinks:
+		ev.Links, err = c.links(ctx)
+		return ev, err
+	case OpTitle:
+		if r.Text != "" {
+			err = c.achieve(ctx, room.Intent{Kind: room.IntentTitle, Text: r.Text})
+		}
+		if err == nil && r.Topic != "" {
+			err = c.achieve(ctx, room.Intent{Kind: room.IntentTopic, Text: r.Topic})
+		}
+		return ev, err
+	}
+	user, err := parseUser(r.User)
+	if err != nil {
+		return ev, err
+	}
+	intent := room.Intent{User: identity.UserID(user)}
+	switch r.Op {
+	case OpRemove:
+		intent.Kind = room.IntentRemove
+	case OpBan:
+		intent.Kind = room.IntentBan
+	case OpRole:
+		intent.Kind = room.IntentRole
+		switch r.Role {
+		case RoleOwner:
+			intent.Role = room.RoleOwner
+		case RoleAdmin:
+			intent.Role = room.RoleAdmin
+		case RoleMember:
+			intent.Role = room.RoleMember
+		default:
+			return ev, &Problem{Code: ProblemUsage, Text: "A role is owner, admin or member."}
+		}
+	}
+	return ev, c.achieve(ctx, intent)
+}
+
+// roomList lists the rooms, those with the newest messages first.
+func (e *Engine) roomList() []Room {
+	var all []Room
+	for _, c := range e.chats() {
+		c.mu.Lock()
+		if c.state != nil || c.rec.Entering != enterNot || c.rec.Out != 0 {
+			all = append(all, c.viewLocked())
+		}
+		c.mu.Unlock()
+	}
+	slices.SortFunc(all, func(a, b Room) int {
+		if a.Last != b.Last {
+			return int(min(max(b.Last-a.Last, -1), 1))
+		}
+		if a.Title != b.Title && a.Title < b.Title {
+			return -1
+		}
+		return 1
+	})
+	return all
+}
+
+// members lists who is in the room.
+func (c *chat) members() ([]Member, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state == nil {
+		return nil, errOut
+	}
+	var all []Member
+	for _, m := range c.state.Info().Members {
+		view := Member{
+			User: m.User.String(), Name: m.Name, Tag: c.e.tag(wire.UserID(m.User), m.Name), Role: roleName(m.Role),
+			Own: m.Own, Devices: len(m.Devices),
+		}
+		c.e.mu.Lock()
+		if known := c.e.peers[wire.UserID(m.User)]; known != nil {
+			view.Verified, view.Changed = known.Verified, known.Changed
+		}
+		c.e.mu.Unlock()
+		all = append(all, view)
+	}
+	return all, nil
+}
+
+// accept goes into a room that somebody else has added this user to.
+func (c *chat) accept(ctx context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state == nil {
+		return errOut
+	}
+	c.rec.Invited = false
+	if err := c.e.save(ctx, c.recordLocked()); err != nil {
+		return err
+	}
+	c.notifyLocked()
+	c.poke()
+	return nil
+}
+
+// invite adds a user, with all devices.
+func (c *chat) invite(ctx context.Context, who string) error {
+	s, err := c.e.online(ctx)
+	if err != nil {
+		return err
+	}
+	user, err := c.e.findUser(ctx, s, who)
+	if err != nil {
+		return err
+	}
+	packages, err := c.e.claim(ctx, s, user.User, nil)
+	if err != nil {
+		return err
+	}
+	return c.achieve(ctx, room.Intent{Kind: room.IntentAdd, User: identity.UserID(user.User), KeyPackages: packages})
+}
+
+// claim takes a key package of each device of a user, and checks whose they
+// are.
+func (e *Engine) claim(ctx context.Context, s *session, user wire.UserID, devices []wire.DeviceID) ([][]byte, error) {
+	self, err := e.self()
+	if err != nil {
+		return nil, err
+	}
+	var once wire.Key
+	fill(once[:])
+	var claimed wire.ClaimKeyPackagesOK
+	if err := s.call(ctx, once, wire.ClaimKeyPackages{User: user, Devices: devices}, &claimed); err != nil {
+		return nil, err
+	}
+	var packages [][]byte
+	for _, p := range claimed.Packages {
+		credential, err := room.CheckKeyPackage(self.Root, p.Data, time.Now())
+		if err != nil {
+			e.log(LogWarn, "key package", "error", err.Error())
+			continue
+		}
+		if wire.UserID(credential.User(self.Root)) != user {
+			return nil, &Problem{Code: ProblemUntrusted, Text: "The server shows keys that are not this user's.", Hint: "Do not go on; ask who runs the server."}
+		}
+		packages = append(packages, p.Data)
+	}
+	if len(packages) == 0 {
+		return nil, &Problem{Code: ProblemGone, Text: "That user has no device that could be let in now.", Hint: "It works once they have connected."}
+	}
+	return packages, nil
+}
+
+// leave says that this device's user wants to be out. Alone in the room it is
+// out at once; else another member's commit carries it out.
+func (c *chat) leave(ctx context.Context) error {
+	s, err := c.e.online(ctx)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	if c.state == nil {
+		c.rec.Entering, c.rec.Out = enterNot, outLeft
+		err := c.e.save(ctx, c.recordLocked())
+		c.notifyLocked()
+		c.mu.Unlock()
+		return err
+	}
+	alone := len(c.state.Info().Members) == 1
+	c.mu.Unlock()
+	for attempt := 0; ; attempt++ {
+		err = c.state1(ctx, s, func(r *room.Room) (*room.Append, error) { return r.Leave() })
+		if !errors.Is(err, errAgain) || attempt == 5 {
+			break
+		}
+		if err := c.settled(ctx); err != nil {
+			return err
+		}
+	}
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.rec.Leaving, c.rec.Invited = true, false
+	if alone && c.state != nil {
+		b := c.newBatch()
+		var finished []func()
+		c.leaveLocked(ctx, b, &finished)
+		if err := b.commitLocked(ctx); err != nil {
+			return err
+		}
+		for _, f := range finished {
+			f()
+		}
+	} else if err := c.e.save(ctx, c.recordLocked()); err != nil {
+		return err
+	}
+	c.notifyLocked()
+	return nil
+}
+
+// settled waits until the log has been followed to its end.
+func (c *chat) settled(ctx context.Context) error {
+	c.poke()
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		c.mu.Lock()
+		idle := !c.behind && len(c.inbox) == 0
+		c.mu.Unlock()
+		if idle {
+			return nil
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// direct opens the chat of two people: the same room, whoever begins.
+func (e *Engine) direct(ctx context.Context, r Request) (*Room, error) {
+	s, err := e.online(ctx)
+	if err != nil {
+		return nil, err
+	}
+	user, err := e.findUser(ctx, s, r.User)
+	if err != nil {
+		return nil, err
+	}
+	me := e.me()
+	if user.User == me {
+		return nil, &Problem{Code: ProblemUsage, Text: "That is you."}
+	}
+	id := wire.DirectRoom(me, user.User, 0)
+	e.mu.Lock()
+	c := e.rooms[id]
+	e.mu.Unlock()
+	if c != nil {
+		c.mu.Lock()
+		inside := c.state != nil
+		c.rec.Invited = false
+		view := c.viewLocked()
+		c.mu.Unlock()
+		if inside {
+			return &view, nil
+		}
+	}
+	packages, err := e.claim(ctx, s, user.User, nil)
+	if err != nil {
+		return nil, err
+	}
+	spec := room.Spec{Group: identity.GroupID(id), Mode: room.ModeDirect, Peer: identity.UserID(user.User)}
+	_, err = e.make(ctx, spec, chatRecord{Kind: uint8(wire.RoomDirect), Entering: enterFounder, Peer: user.User})
+	var taken *Problem
+	if errors.As(err, &taken) && taken.Code == wire.Conflict.String() {
+		// The other one was faster: the Welcome is on its way.
+		c = e.chat(id)
+		c.mu.Lock()
+		c.trouble = nil
+		c.mu.Unlock()
+		if _, err := c.inside(ctx); err != nil {
+			return nil, err
+		}
+		if err := c.accept(ctx); err != nil {
+			return nil, err
+		}
+		return c.inside(ctx)
+	}
+	if err != nil {
+		return nil, err
+	}
+	c = e.chat(id)
+	if err := c.achieve(ctx, room.Intent{Kind: room.IntentAdd, User: identity.UserID(user.User), KeyPackages: packages}); err != nil {
+		return nil, err
+	}
+	return c.inside(ctx)
+}

@@ -1,0 +1,90 @@
+package client
+
+import (
+	"fmt"
+
+	"github.com/securelink-chat/securelink/room"
+)
+
+// sentence says what a line of the log means, for the kinds that an interface
+// does not put together itself; "" for those.
+func sentence(item room.Item) string {
+	subject := "somebody"
+	if len(item.Subjects) > 0 {
+		subject = item.Subjects[0].Name
+	}
+	switch item.Kind {
+	case room.ItemDevice:
+		return fmt.Sprintf("%s has a new device (%s).", subject, class(item))
+	case room.ItemRevoked:
+		return fmt.Sprintf("A device of %s was taken out.", subject)
+	case room.ItemRejoined:
+		return fmt.Sprintf("%s came back with a fresh key.", subject)
+	case room.ItemTopic:
+		return fmt.Sprintf("%s set the topic: %s", item.Name, item.Text)
+	case room.ItemRole:
+		return fmt.Sprintf("%s made %s %s.", item.Name, subject, roleWithArticle(item.Role))
+	case room.ItemOwner:
+		return fmt.Sprintf("%s is the owner of this room now.", subject)
+	case room.ItemUnbanned:
+		return fmt.Sprintf("%s lifted the ban on %s.", item.Name, subject)
+	case room.ItemMode:
+		return fmt.Sprintf("%s changed who can join.", item.Name)
+	case room.ItemLink:
+		return fmt.Sprintf("%s made a link that others can join by.", item.Name)
+	case room.ItemUnlink:
+		return fmt.Sprintf("%s ended a join link.", item.Name)
+	case room.ItemRenamed:
+		return fmt.Sprintf("%s is called %s now.", item.Text, item.Name)
+	case room.ItemHealed:
+		return fmt.Sprintf("%s repaired a change by %s that some devices could not follow.", item.Name, subject)
+	case room.ItemUndone:
+		return fmt.Sprintf("A change by %s was taken back, because others could not follow it.", subject)
+	case room.ItemWithheld:
+		return "The server no longer has this message."
+	case room.ItemUnreadable:
+		return "This device cannot read this message."
+	}
+	return ""
+}
+
+func class(item room.Item) string {
+	if len(item.Subjects) > 0 {
+		return item.Subjects[0].Class.String()
+	}
+	return "unknown kind"
+}
+
+func roleWithArticle(r room.Role) string {
+	switch r {
+	case room.RoleOwner:
+		return "the owner"
+	case room.RoleAdmin:
+		return "an admin"
+	}
+	return "a member"
+}
+
+// alarmText says what an alarm means and what to do. detail is the state
+// machine's own account.
+func alarmText(code, detail string) (text, hint string) {
+	known, ok := map[string][2]string{
+		"gap":              {"Messages are missing: the server skipped some.", "Ask the others whether you see the same, by another way than this chat."},
+		"fork":             {"The server shows you another conversation than it shows the others.", "Do not trust what you read here until you have compared it with somebody."},
+		"replay":           {"The server delivered something again that was here before. It was ignored.", ""},
+		"reorder":          {"The server delivered messages in another order than they were written.", ""},
+		"rollback":         {"This room, or this profile, was set back to an older state.", "If you restored a backup, that is why: this device asks to be let in again."},
+		"ghost-device":     {"The server sends this room's messages to a device that nobody let in. It cannot read them.", "Tell the others, and who runs the server."},
+		"identity-changed": {"Somebody here has another identity than before.", "Compare safety numbers with /verify before you write anything private."},
+		"removed":          {"You were removed from this room.", ""},
+		"starved":          {"This device is kept from changing the room: others always come first.", "If it goes on, the server may be holding it back."},
+		"clone":            {"A copy of this profile is in use elsewhere.", "Stop one of them. This device asks to be let in again."},
+	}[code]
+	if !ok {
+		return detail, ""
+	}
+	if detail != "" {
+		return known[0] + " (" + detail + ")", known[1]
+	}
+	return known[0], known[1]
+}
