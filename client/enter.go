@@ -168,6 +168,10 @@ func (c *chat) joinExternally(ctx context.Context, s *session, self room.Self, o
 func (c *chat) install(ctx context.Context, state *room.Room, records []room.Record) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.installLocked(ctx, state, records)
+}
+
+func (c *chat) installLocked(ctx context.Context, state *room.Room, records []room.Record) error {
 	b := c.newBatch()
 	old, err := c.e.cfg.Storage.Load(ctx, Range{Prefix: key(keyState, c.id[:])})
 	if err != nil {
@@ -505,19 +509,21 @@ func (e *Engine) make(ctx context.Context, spec room.Spec, rec chatRecord) (*Roo
 		return nil, err
 	}
 	c := e.chat(wire.RoomID(spec.Group))
+	var view Room
 	c.mu.Lock()
 	if c.state != nil {
-		view := c.viewLocked()
+		// A Welcome was faster; that room is the one.
+		view = c.viewLocked()
 		c.mu.Unlock()
 		return &view, nil
 	}
-	c.rec = rec
+	c.rec, c.trouble = rec, nil
+	err = c.installLocked(ctx, state, made.Records)
 	c.mu.Unlock()
-	if err := c.install(ctx, state, made.Records); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	c.poke()
-	var view Room
 	err = c.until(ctx, func() (bool, error) {
 		view = c.viewLocked()
 		return c.rec.Entering == enterNot, c.trouble

@@ -294,13 +294,20 @@ func TestSecondDevice(t *testing.T) {
 func TestDirectChat(t *testing.T) {
 	s := newServer(t)
 	alice, bob := s.register("Alice"), s.register("Bob")
-	done := make(chan string, 2)
-	for p, who := range map[*person]string{alice: "bob", bob: "alice"} {
-		go func() { done <- p.must(client.Request{Op: client.OpDirect, User: who}).Room.ID }()
-	}
-	one, two := <-done, <-done
-	if one != two {
-		t.Fatalf("two direct chats: %s and %s", one, two)
+	const both = 99
+	alice.engine.Do(client.Request{ID: both, Op: client.OpDirect, User: "bob"})
+	bob.engine.Do(client.Request{ID: both, Op: client.OpDirect, User: "alice"})
+	var one string
+	for _, p := range []*person{alice, bob} {
+		p.until("direct chat", func() bool { return p.replies[both].Kind != "" })
+		ev := p.replies[both]
+		if ev.Problem != nil {
+			t.Fatalf("%s: %s; last events: %s", p.name, ev.Problem.Text, p.tail())
+		}
+		if one != "" && one != ev.Room.ID {
+			t.Fatalf("two direct chats: %s and %s", one, ev.Room.ID)
+		}
+		one = ev.Room.ID
 	}
 	alice.say(one, "hi bob")
 	bob.hears(one, "hi bob")
