@@ -64,22 +64,21 @@ type chat struct {
 	id   wire.RoomID
 	wake chan struct{} // something is to be done; room for one
 
-	mu        sync.Mutex
-	rec       chatRecord
-	state     *room.Room  // nil: not in it
-	out       []*outgoing // in the order in which they were written
-	intents   []*intention
-	inbox     []wire.Entry // pushed and not examined, in order
-	behind    bool         // the log has more than inbox
-	core      *wire.RoomState
-	met       *session // whose Watch covers this room
-	welcomes  []wire.Welcome
-	commit    commitState
-	due       map[room.TodoKind]time.Time
-	publishAt time.Time     // when to give strangers something fresh to join by; zero: no need
-	changed   chan struct{} // closed and replaced when rec or state change
-	trouble   error         // why it could not be entered
-	alarms    int           // of CheckHead, since the start
+	mu       sync.Mutex
+	rec      chatRecord
+	state    *room.Room  // nil: not in it
+	out      []*outgoing // in the order in which they were written
+	intents  []*intention
+	inbox    []wire.Entry // pushed and not examined, in order
+	behind   bool         // the log has more than inbox
+	core     *wire.RoomState
+	met      *session // whose Watch covers this room
+	welcomes []wire.Welcome
+	commit   commitState
+	due      map[room.TodoKind]time.Time
+	changed  chan struct{} // closed and replaced when rec or state change
+	trouble  error         // why it could not be entered
+	alarms   int           // of CheckHead, since the start
 }
 
 func (e *Engine) newChat(id wire.RoomID) *chat {

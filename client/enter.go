@@ -303,6 +303,46 @@ func (c *chat) resync(ctx context.Context, s *session) error {
 	return err // the commit itself is the next duty, once the log was followed
 }
 
+// verifyOffer settles a doubt by what the server shows to strangers now: a
+// device that came in by an old offer comes in again.
+func (c *chat) verifyOffer(ctx context.Context, s *session) error {
+	c.mu.Lock()
+	rec := c.rec
+	c.mu.Unlock()
+	offer, err := c.offer(ctx, s)
+	if len(rec.Secret) == 32 {
+		offer, _, err = c.linkOffer(ctx, s, identity.LinkSecret(rec.Secret), rec.Inviter)
+	}
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state == nil {
+		return nil
+	}
+	result, err := c.state.Verify(offer)
+	if err != nil {
+		return err
+	}
+	b := c.newBatch()
+	var finished []func()
+	if err := c.digest(ctx, b, wire.Entry{}, result, &finished); err != nil {
+		return err
+	}
+	if result.Resync {
+		c.behind = true
+	}
+	if err := b.commitLocked(ctx); err != nil {
+		return err
+	}
+	for _, f := range finished {
+		f()
+	}
+	c.poke()
+	return nil
+}
+
 // takeWelcomes joins by, or heals with, what others have left for this device.
 func (c *chat) takeWelcomes(ctx context.Context, s *session) error {
 	for {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/securelink-chat/securelink/room"
 	"github.com/securelink-chat/securelink/wire"
@@ -208,11 +207,6 @@ func (c *chat) digest(ctx context.Context, b *batch, entry wire.Entry, result *r
 	}
 	if len(result.Used) > 0 {
 		c.e.usedPackage(b, result.Used)
-	}
-	if result.Publish {
-		c.publishAt = time.Now().Add(spread(publishJitter))
-	} else if entry.Kind == wire.EntryHandshake && result.Verdict == room.VerdictApplied {
-		c.publishAt = time.Time{} // what the core holds came with this entry
 	}
 	if result.Changed {
 		c.refresh(b)

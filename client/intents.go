@@ -34,9 +34,8 @@ func (w *intention) finish(err error) {
 }
 
 const (
-	maxIntents    = 100
-	turnWait      = 8 * time.Second // for a turn before going on without
-	publishJitter = 3 * time.Second // so that not all members publish at once
+	maxIntents = 100
+	turnWait   = 8 * time.Second // for a turn before going on without
 )
 
 // commitState is how far the room's one commit under way is.
@@ -369,16 +368,7 @@ func (c *chat) duties(ctx context.Context, s *session) (time.Duration, error) {
 		still[k] = now.Add(todo.After + idleRetry) // not at once again, if it does no good
 	}
 	c.due = still
-	publish := !c.publishAt.IsZero() && !now.Before(c.publishAt)
-	if !c.publishAt.IsZero() && !publish {
-		next = min(next, c.publishAt.Sub(now))
-	}
 	c.mu.Unlock()
-	if publish {
-		if err := c.publish(ctx, s); err != nil {
-			return 0, err
-		}
-	}
 	for _, todo := range ripe {
 		if err := c.duty(ctx, s, todo); err != nil {
 			if errors.Is(err, errOffline) || errors.Is(err, errAgain) {
@@ -407,6 +397,10 @@ func (c *chat) duty(ctx context.Context, s *session, todo room.Todo) error {
 		return c.state1(ctx, s, func(r *room.Room) (*room.Append, error) { return r.Nack(time.Now()) })
 	case room.TodoRejoin:
 		return c.state1(ctx, s, func(r *room.Room) (*room.Append, error) { return r.AskRejoin(0, time.Now()) })
+	case room.TodoPublish:
+		return c.publish(ctx, s)
+	case room.TodoVerify:
+		return c.verifyOffer(ctx, s)
 	case room.TodoEnter:
 		return c.state1(ctx, s, (*room.Room).Enter)
 	case room.TodoUndo:
@@ -441,6 +435,18 @@ func (c *chat) state1(ctx context.Context, s *session, make1 func(*room.Room) (*
 	return c.appendHandshake(ctx, s, made)
 }
 
+// published lets the state machine make what strangers join by, and keeps that
+// it has. The caller holds mu.
+func (c *chat) published(ctx context.Context) (*room.Append, error) {
+	made, err := c.state.Publish()
+	if err != nil {
+		return nil, err
+	}
+	b := c.newBatch()
+	c.keepRecords(b, made.Records)
+	return made, b.commitLocked(ctx)
+}
+
 // publish gives strangers what they join by, where the server has something
 // older.
 func (c *chat) publish(ctx context.Context, s *session) error {
@@ -449,8 +455,7 @@ func (c *chat) publish(ctx context.Context, s *session) error {
 		c.mu.Unlock()
 		return nil
 	}
-	made, err := c.state.Publish()
-	c.publishAt = time.Time{}
+	made, err := c.published(ctx)
 	c.mu.Unlock()
 	if errors.Is(err, room.ErrNothing) {
 		return nil

@@ -109,23 +109,30 @@ func (c *chat) enterByLink(ctx context.Context, s *session, self room.Self, rec 
 	secret := identity.LinkSecret(rec.Secret)
 	link := wire.Link{ID: secret.ID(), Token: secret.FetchToken()}
 	c.awaitTurn(ctx, s, &link)
-	var found wire.FetchLinkOK
-	if err := s.call(ctx, wire.Key{}, wire.FetchLink{Link: link}, &found); err != nil {
-		return err
-	}
-	if found.Room != c.id {
-		return wire.Refuse(wire.NotFound)
-	}
-	if found.Approval {
-		return s.call(ctx, wire.Key{}, wire.Knock{Link: link}, nil)
-	}
-	tree, err := whole(ctx, s, c.id, found.Tree, &link)
+	offer, approval, err := c.linkOffer(ctx, s, secret, rec.Inviter)
 	if err != nil {
 		return err
 	}
-	return c.joinExternally(ctx, s, self, room.Offer{
-		Group: identity.GroupID(c.id), GroupInfo: found.GroupInfo, Tree: tree, Link: &secret, Inviter: identity.UserID(rec.Inviter),
-	}, &link)
+	if approval {
+		return s.call(ctx, wire.Key{}, wire.Knock{Link: link}, nil)
+	}
+	return c.joinExternally(ctx, s, self, offer, &link)
+}
+
+// linkOffer fetches what a link opens. Looking spends nothing.
+func (c *chat) linkOffer(ctx context.Context, s *session, secret identity.LinkSecret, inviter wire.UserID) (offer room.Offer, approval bool, err error) {
+	link := wire.Link{ID: secret.ID(), Token: secret.FetchToken()}
+	var found wire.FetchLinkOK
+	if err := s.call(ctx, wire.Key{}, wire.FetchLink{Link: link}, &found); err != nil {
+		return offer, false, err
+	}
+	if found.Room != c.id {
+		return offer, false, wire.Refuse(wire.NotFound)
+	}
+	tree, err := whole(ctx, s, c.id, found.Tree, &link)
+	return room.Offer{
+		Group: identity.GroupID(c.id), GroupInfo: found.GroupInfo, Tree: tree, Link: &secret, Inviter: identity.UserID(inviter),
+	}, found.Approval, err
 }
 
 // makeLink makes a link to the room: in the group first, then at the server.
@@ -144,7 +151,7 @@ func (c *chat) makeLink(ctx context.Context, r Request) (string, error) {
 		c.mu.Unlock()
 		return "", errOut
 	}
-	made, err := c.state.Publish()
+	made, err := c.published(ctx)
 	c.mu.Unlock()
 	if err != nil {
 		return "", err

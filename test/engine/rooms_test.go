@@ -99,6 +99,7 @@ func TestOutboxOutlivesServerAndClient(t *testing.T) {
 	bob, _ := s.guest("Bob")
 	alice.say(lounge, "before")
 	bob.hears(lounge, "before")
+	alice.hears(lounge, "before")
 	s.halt()
 	for i := range 5 {
 		alice.say(lounge, fmt.Sprintf("offline %d", i))
