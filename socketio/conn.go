@@ -295,13 +295,22 @@ func (c *conn) close(reason Reason) {
 	c.engine.Close(reason)
 }
 
-// Closed ends all sockets at once, and tells the application after the handlers
-// that are under way; it implements engineio.Receiver.
+// byPeer are the ends that come from outside: what the client sent before is
+// still handled. Where the application itself ends a connection, it wants to
+// hear no more.
+var byPeer = map[Reason]bool{
+	ReasonTransportClose: true, ReasonTransportError: true, ReasonPingTimeout: true, ReasonParse: true,
+}
+
+// Closed ends all sockets at once, and tells the application behind what is
+// still to be handled; it implements engineio.Receiver.
 func (c *conn) Closed(reason Reason) {
 	c.mu.Lock()
 	c.closed = true
-	sockets := c.sockets
-	c.sockets = nil
+	sockets := slices.Clone(c.sockets)
+	if !byPeer[reason] {
+		c.sockets = nil
+	}
 	if c.idle != nil {
 		c.idle.Stop()
 	}
@@ -312,6 +321,11 @@ func (c *conn) Closed(reason Reason) {
 			c.enqueueDisconnect(s, reason)
 		}
 	}
+	c.enqueue(func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.sockets = nil
+	})
 }
 
 func (c *conn) send(text []byte, attachments [][]byte) error {

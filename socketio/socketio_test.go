@@ -450,3 +450,33 @@ func TestPanicEndsItsConnectionOnly(t *testing.T) {
 	send(t, bystander, `42["echo"]`)
 	want(t, bystander, `42["back"]`)
 }
+
+// TestWordsBeforeTheEnd sends and closes in one breath: what arrived is handled,
+// and then the end is told. When it is the server that ends, it hears no more.
+func TestWordsBeforeTheEnd(t *testing.T) {
+	st := start(t, socketio.Options{})
+	enter, leave := make(chan struct{}), make(chan struct{})
+	st.Of("/").On("wait", func(*socketio.Socket, *socketio.Event) { enter <- struct{}{}; <-leave })
+	st.Of("/").OnDisconnect(func(*socketio.Socket, socketio.Reason) { st.log <- "end" })
+	c, _ := st.enter(t)
+	send(t, c, `42["wait"]`, `42["log",1]`, `42["log",2]`)
+	c.Close()
+	<-enter
+	eventually(t, "the connection is over", func() bool { return st.Sessions() == 0 })
+	leave <- struct{}{}
+	for _, want := range []string{"1", "2", "end"} {
+		if got := <-st.log; got != want {
+			t.Fatalf("handled %s, want %s", got, want)
+		}
+	}
+
+	c, s := st.enter(t)
+	send(t, c, `42["wait"]`, `42["log",3]`)
+	<-enter
+	s.Close(socketio.ReasonForced)
+	<-s.Done()
+	leave <- struct{}{}
+	if got := <-st.log; got != "end" {
+		t.Fatalf("handled %s after the server's end", got)
+	}
+}
