@@ -9,6 +9,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -22,7 +23,12 @@ import (
 
 func main() {
 	listen := flag.String("listen", "127.0.0.1:3000", "address to listen on")
+	verbose := flag.Bool("v", false, "say on standard error why sessions end")
+	flag.DurationVar(&pingTimeout, "ping-timeout", pingTimeout, "time for a pong; longer for clients on a busy machine")
 	flag.Parse()
+	if *verbose {
+		logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, *listen); err != nil {
@@ -31,12 +37,19 @@ func main() {
 	}
 }
 
+var (
+	pingTimeout = 200 * time.Millisecond
+	logger      = slog.New(slog.DiscardHandler)
+)
+
 func options() engineio.Options {
 	return engineio.Options{
 		PingInterval: 300 * time.Millisecond,
-		PingTimeout:  200 * time.Millisecond,
+		PingTimeout:  pingTimeout,
+		CloseTimeout: time.Second,
 		MaxPayload:   1_000_000,
 		Origins:      []string{"*"},
+		Log:          logger,
 	}
 }
 

@@ -179,13 +179,19 @@ func (s *Session) endLocked(reason Reason, code ws.StatusCode) {
 	}
 	if s.conn == nil {
 		s.queueLocked(packet{kind: typeClose})
-		s.poll.dropProbe()
+		if !s.poll.probed {
+			s.poll.dropProbe()
+		} // else the client polls no more, and fetches the end over the WebSocket
 		return
 	}
+	s.appendCloseLocked(code)
+	s.markDirtyLocked()
+}
+
+func (s *Session) appendCloseLocked(code ws.StatusCode) {
 	s.reserveLocked(maxFrameHeader + 2)
 	s.out = appendFrameHeader(s.out, ws.OpClose, 2)
 	s.out = append(s.out, byte(code>>8), byte(code))
-	s.markDirtyLocked()
 }
 
 // killLocked lets go of all that the session holds.

@@ -123,7 +123,7 @@ func (s *Session) moveTo(c *wsConn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p := s.poll
-	if s.state != stateOpen || p == nil || p.probe != c {
+	if s.state == stateDead || p == nil || p.probe != c {
 		return false
 	}
 	size := 0
@@ -132,6 +132,10 @@ func (s *Session) moveTo(c *wsConn) bool {
 	}
 	s.reserveLocked(size)
 	for _, one := range p.queue {
+		if one.kind == typeClose {
+			s.appendCloseLocked(ws.StatusNormalClosure)
+			continue
+		}
 		s.out = appendPacketFrame(s.out, one.kind, one.data)
 	}
 	p.queue, p.bytes = nil, 0

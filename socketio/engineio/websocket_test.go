@@ -500,6 +500,29 @@ func TestSessionTimesOutDuringUpgrade(t *testing.T) {
 	wantGet(t, p, 400, "")
 }
 
+// TestEndAmidTheUpgrade ends a session when its client has stopped polling and
+// is about to say so: the last words go out over the WebSocket.
+func TestEndAmidTheUpgrade(t *testing.T) {
+	st := start(t, engineio.Options{CloseTimeout: 20 * time.Second})
+	p := st.poll(t)
+	session := <-st.opened
+	c := st.probe(t, p.SID)
+	_ = c.Text("2probe")
+	wantNext(t, c, "3probe")
+	if err := session.Send(engineio.Message{Data: []byte("bye")}); err != nil {
+		t.Fatal(err)
+	}
+	session.Close(engineio.ReasonForced)
+	_ = c.Text("5")
+	wantNext(t, c, "4bye")
+	wantEnd(t, c)
+	if c.CloseCode != 1000 {
+		t.Errorf("closed with %d", c.CloseCode)
+	}
+	c.Close()
+	eventually(t, "the session is gone", func() bool { return st.Sessions() == 0 })
+}
+
 // TestNothingIsLostWhileUpgrading sends both ways all through the change.
 func TestNothingIsLostWhileUpgrading(t *testing.T) {
 	st := start(t, engineio.Options{})
