@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/securelink-chat/securelink/core"
 	"github.com/securelink-chat/securelink/wire"
@@ -11,18 +12,32 @@ import (
 // maxNext bounds the rooms whose next seq is remembered.
 const maxNext = 1 << 16
 
-// Commit does the changes in one transaction.
+// Commit does the changes in one transaction. Entries and answers, of which a
+// group commit holds many, are gathered and inserted many rows a statement.
 func (s *Store) Commit(ctx context.Context, changes []core.Change) error {
 	err := s.transaction(ctx, func() error {
 		if len(s.next) > maxNext {
 			clear(s.next)
 		}
+		entries, answers := gathered{insert: insertEntry, columns: 5}, gathered{insert: insertAnswer, columns: 6}
 		for _, change := range changes {
-			if err := s.applyLocked(ctx, change); err != nil {
+			var err error
+			switch c := change.(type) {
+			case core.PutEntry:
+				err = s.gatherEntryLocked(ctx, &c, &entries)
+			case core.PutAnswer:
+				answers.args = append(answers.args, int64(c.Time/hourMillis), c.Key[:], c.User[:], int64(c.Op), c.Body, int64(c.Time))
+			default:
+				err = s.applyLocked(ctx, change)
+			}
+			if err != nil {
 				return err
 			}
 		}
-		return nil
+		if err := s.flushLocked(ctx, &entries); err != nil {
+			return err
+		}
+		return s.flushLocked(ctx, &answers)
 	})
 	if err != nil {
 		return fmt.Errorf("sqlite: commit: %w", err)
@@ -30,10 +45,36 @@ func (s *Store) Commit(ctx context.Context, changes []core.Change) error {
 	return nil
 }
 
-func (s *Store) applyLocked(ctx context.Context, change core.Change) error {
-	if c, ok := change.(core.PutEntry); ok { // the one that is hot
-		return s.putEntryLocked(ctx, &c)
+const (
+	insertEntry  = "INSERT INTO entries (id, kind, time, chain, data) VALUES "
+	insertAnswer = "INSERT OR REPLACE INTO answers (hour, key, user, op, body, time) VALUES "
+)
+
+// gathered are the rows of one table.
+type gathered struct {
+	insert  string
+	columns int
+	args    []any
+}
+
+// rowsAtOnce are the sizes of the statements that insert, largest first.
+var rowsAtOnce = []int{32, 8, 1}
+
+func (s *Store) flushLocked(ctx context.Context, g *gathered) error {
+	for _, n := range rowsAtOnce {
+		row := "(?" + strings.Repeat(", ?", g.columns-1) + ")"
+		query := g.insert + row + strings.Repeat(", "+row, n-1)
+		for len(g.args) >= n*g.columns {
+			if err := s.execLocked(ctx, query, g.args[:n*g.columns]...); err != nil {
+				return err
+			}
+			g.args = g.args[n*g.columns:]
+		}
 	}
+	return nil
+}
+
+func (s *Store) applyLocked(ctx context.Context, change core.Change) error {
 	for _, apply := range []func(context.Context, core.Change) (bool, error){s.accountLocked, s.roomLocked, s.linkLocked, s.blobLocked, s.serviceLocked} {
 		if done, err := apply(ctx, change); done || err != nil {
 			return err
@@ -42,9 +83,9 @@ func (s *Store) applyLocked(ctx context.Context, change core.Change) error {
 	return fmt.Errorf("unknown change %T", change)
 }
 
-// putEntryLocked appends. It asks for the end of a room's log once; what
-// follows is counted here, since nobody else writes.
-func (s *Store) putEntryLocked(ctx context.Context, c *core.PutEntry) error {
+// gatherEntryLocked takes an entry's place. It asks for the end of a room's
+// log once; what follows is counted here, since nobody else writes.
+func (s *Store) gatherEntryLocked(ctx context.Context, c *core.PutEntry, g *gathered) error {
 	num, err := s.numLocked(ctx, c.Room)
 	if err != nil {
 		return err
@@ -63,8 +104,8 @@ func (s *Store) putEntryLocked(ctx context.Context, c *core.PutEntry) error {
 		return fmt.Errorf("entry %d of room %s where %d belongs", c.Seq, c.Room, want)
 	}
 	s.next[c.Room] = c.Seq + 1
-	return s.execLocked(ctx, "INSERT INTO entries (id, kind, time, chain, data) VALUES (?, ?, ?, ?, ?)",
-		num<<seqBits|int64(c.Seq), int64(c.Kind), int64(c.Time), c.Chain[:], []byte(c.Data))
+	g.args = append(g.args, num<<seqBits|int64(c.Seq), int64(c.Kind), int64(c.Time), c.Chain[:], []byte(c.Data))
+	return nil
 }
 
 // numLocked is a room's number, also of one made in this transaction.
@@ -197,9 +238,6 @@ const hourMillis = 3600 * 1000
 
 func (s *Store) serviceLocked(ctx context.Context, change core.Change) (bool, error) {
 	switch c := change.(type) {
-	case core.PutAnswer:
-		return true, s.execLocked(ctx, "INSERT OR REPLACE INTO answers (hour, key, user, op, body, time) VALUES (?, ?, ?, ?, ?, ?)",
-			int64(c.Time/hourMillis), c.Key[:], c.User[:], c.Op, c.Body, int64(c.Time))
 	case core.PutTicket:
 		return true, s.execLocked(ctx, "INSERT OR REPLACE INTO tickets (hash, psk, online, expires) VALUES (?, ?, ?, ?)", c.Hash[:], c.PSK[:], c.Online[:], int64(c.Expires))
 	case core.DropTicket:
