@@ -274,3 +274,33 @@ func ParseCode(s string) (Code, error) {
 
 // Equal compares in constant time.
 func (c Code) Equal(other Code) bool { return subtle.ConstantTimeCompare(c[:], other[:]) == 1 }
+
+// Signal is a passing word of a device to a room, as it is signed.
+type Signal struct {
+	Group  GroupID
+	Epoch  uint64
+	Device DeviceID
+	At     uint64
+	Kind   uint8
+	Data   []byte
+}
+
+func (s Signal) signed(root PublicKey) []byte {
+	w := labelled("SecureLink/1 signal word")
+	w.Fixed(root[:])
+	w.Fixed(s.Group[:])
+	w.U64(s.Epoch)
+	w.Fixed(s.Device[:])
+	w.U64(s.At)
+	w.U8(s.Kind)
+	w.Bytes(s.Data)
+	return w.B
+}
+
+// SignSignal signs a passing word.
+func (d *DeviceKey) SignSignal(root PublicKey, s Signal) Signature { return d.sign(s.signed(root)) }
+
+// VerifySignal checks the signature of SignSignal.
+func VerifySignal(root, key PublicKey, s Signal, signature Signature) error {
+	return verify(key, s.signed(root), signature)
+}

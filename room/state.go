@@ -121,8 +121,9 @@ type Room struct {
 	flights      []flight
 	ownSince     []seen // own messages since the target of an undo
 
-	judging *Rules // whose links' keys apply while MLS works
-	undoing bool   // the group that works is base, and an undo may be judged there
+	judging *Rules                       // whose links' keys apply while MLS works
+	undoing bool                         // the group that works is base, and an undo may be judged there
+	signals map[identity.DeviceID]uint64 // newest signal of each device
 	dirty   map[string][]byte
 	wayback map[string]bool // keys of base's difference that are stored
 	fail    func(seq uint64) bool
@@ -131,7 +132,7 @@ type Room struct {
 func newRoom(self Self, id identity.GroupID) *Room {
 	return &Room{
 		self: self, id: id, ring: map[uint64]mark{}, counters: map[identity.JoinID]uint64{}, seen: map[MessageID]seen{},
-		seenAt: map[uint64]MessageID{}, noted: map[Hash]noted{}, mine: map[Hash]bool{}, epochTags: map[uint64][16]byte{}, dirty: map[string][]byte{}, wayback: map[string]bool{},
+		seenAt: map[uint64]MessageID{}, noted: map[Hash]noted{}, mine: map[Hash]bool{}, epochTags: map[uint64][16]byte{}, signals: map[identity.DeviceID]uint64{}, dirty: map[string][]byte{}, wayback: map[string]bool{},
 	}
 }
 
