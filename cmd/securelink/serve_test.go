@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/hex"
 	"io"
@@ -72,10 +73,16 @@ func (f webFrames) SetReadDeadline(t time.Time) error  { return nil }
 func (f webFrames) SetWriteDeadline(t time.Time) error { return nil }
 func (f webFrames) RemoteAddr() netip.AddrPort         { return netip.AddrPort{} }
 
+// oneKey hands out a pair that was made before the connection: a handshake has
+// five seconds, and making a pair on a busy machine may take longer.
+type oneKey struct{ pair link.KeyPair }
+
+func (k oneKey) Take(context.Context) (link.KeyPair, error) { return k.pair, nil }
+
 // hello says hello to the core over a link through fc and returns its answer.
-func hello(t *testing.T, fc link.FrameConn, pin string) wire.HelloOK {
+func hello(t *testing.T, key link.KeyPair, fc link.FrameConn, pin string) wire.HelloOK {
 	t.Helper()
-	var cfg link.ClientConfig
+	cfg := link.ClientConfig{RSA: oneKey{key}}
 	if _, err := hex.Decode(cfg.Pin[:], []byte(pin)); err != nil {
 		t.Fatal(err)
 	}
@@ -114,14 +121,18 @@ func talk(t *testing.T, page, terminals, pin string) {
 	if status, body := fetch(t, client, page+"/readyz"); status != 200 {
 		t.Errorf("readyz: %d %q", status, body)
 	}
+	key, err := link.GenerateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
 	tcp, err := net.Dial("tcp", terminals)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := hello(t, link.NetConn(tcp), pin); got.Server != "Test server" {
+	if got := hello(t, key, link.NetConn(tcp), pin); got.Server != "Test server" {
 		t.Errorf("a terminal hears of %q", got.Server)
 	}
-	if got := hello(t, openSocket(t, page), pin); got.Server != "Test server" {
+	if got := hello(t, key, openSocket(t, page), pin); got.Server != "Test server" {
 		t.Errorf("a browser hears of %q", got.Server)
 	}
 }
@@ -167,17 +178,29 @@ func TestGatewayAndCoreApart(t *testing.T) {
 
 // Where the usual port is taken and nobody insists on it, the page takes another.
 func TestServeBesideAnotherServer(t *testing.T) {
-	taken, err := net.Listen("tcp", "localhost:8080")
-	if err == nil {
-		defer taken.Close()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
 	}
-	s := startCommand(t, "serve", "--data", t.TempDir()+"/data", "--listen", "127.0.0.1:0")
-	if page := s.line("  Page          "); page == "http://localhost:8080" {
-		t.Error("the page is on a port that is taken")
+	defer taken.Close()
+	cfg, err := config.Load(config.Sources{Flags: map[string]string{"server.data": t.TempDir() + "/data", "core.listen": "127.0.0.1:0"}, Limits: configLimits()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Web.Listen = taken.Addr().String() // as if it were the default
+	ctx, cancel := context.WithCancel(t.Context())
+	r, w := io.Pipe()
+	s := &started{t: t, lines: bufio.NewScanner(r), stop: cancel, ended: make(chan error, 1)}
+	go func() {
+		s.ended <- runServer(ctx, cfg, nil, w, io.Discard)
+		w.Close()
+	}()
+	if page := s.line("  Page          "); !strings.HasPrefix(page, "http://localhost:") {
+		t.Errorf("the page is said to be at %q", page)
 	}
 	s.drain()
 	s.wait()
-	if got := run(context.Background(), []string{"serve", "--data", t.TempDir() + "/data", "--listen", "127.0.0.1:0", "--web", "localhost:8080"}); got != exitUsage {
+	if got := run(t.Context(), []string{"serve", "--data", t.TempDir() + "/data", "--listen", "127.0.0.1:0", "--web", taken.Addr().String()}); got != exitUsage {
 		t.Errorf("insisting on it: exit code %d, want %d", got, exitUsage)
 	}
 }
