@@ -89,6 +89,8 @@ func commands() []*cobra.Command {
 		newLimitsCmd(),
 		gatewayCommand(),
 		configCommand(),
+		backupCommand(),
+		restoreCommand(),
 		versionCommand(),
 	}
 }

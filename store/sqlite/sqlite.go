@@ -153,10 +153,14 @@ func (s *Store) Close() error {
 
 // Backup writes a consistent copy of the file to path, which must not exist,
 // while the store is in use.
-func (s *Store) Backup(ctx context.Context, path string) error {
+func (s *Store) Backup(ctx context.Context, path string) error { return Copy(ctx, s.path, path) }
+
+// Copy writes a consistent copy of a store's file to path, which must not exist,
+// also while another process uses it. It changes nothing in from.
+func Copy(ctx context.Context, from, path string) error {
 	// A connection of its own: those that read may not write, and the one that
 	// writes is not to wait for this.
-	db, err := sql.Open("sqlite", dsn(s.path, "busy_timeout(10000)"))
+	db, err := sql.Open("sqlite", dsn(from, "busy_timeout(10000)"))
 	if err != nil {
 		return fmt.Errorf("sqlite: backup: %w", err)
 	}
