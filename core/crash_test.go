@@ -1,0 +1,273 @@
+package core_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/securelink-chat/securelink/bus/local"
+	"github.com/securelink-chat/securelink/core"
+	"github.com/securelink-chat/securelink/link"
+	"github.com/securelink-chat/securelink/store/sqlite"
+	"github.com/securelink-chat/securelink/wire"
+)
+
+// childFolder makes this test binary a server in a process of its own, which
+// the crash test kills.
+const (
+	childFolder = "SECURELINK_TEST_SERVER_FOLDER"
+	childRoot   = "SECURELINK_TEST_SERVER_ROOT"
+)
+
+func TestMain(m *testing.M) {
+	if folder := os.Getenv(childFolder); folder != "" {
+		if err := serveChild(folder); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// serveChild serves until it is killed, or its input ends.
+func serveChild(folder string) error {
+	seed, err := hex.DecodeString(os.Getenv(childRoot))
+	if err != nil {
+		return err
+	}
+	root, err := link.ParseRoot(seed)
+	if err != nil {
+		return err
+	}
+	store, err := sqlite.Open(context.Background(), filepath.Join(folder, "core.db"))
+	if err != nil {
+		return err
+	}
+	limits := wire.DefaultLimits().With(wire.NewConnections, 100000).With(wire.MessageBurst, 1<<20).With(wire.RequestRate, 1<<20).With(wire.RequestsInFlight, 1000)
+	server, err := core.New(context.Background(), core.Config{Keys: core.NewKeys(root, root.NewOnline(1, time.Now().Add(core.OnlineTime))),
+		Store: store, Bus: local.New(), Limits: &limits})
+	if err != nil {
+		return err
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	fmt.Println(l.Addr())
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() { _ = server.Serve(context.Background(), link.NetConn(conn)) }()
+		}
+	}()
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	return nil
+}
+
+// child is a server in a process of its own.
+type child struct {
+	cmd   *exec.Cmd
+	stdin io.WriteCloser
+	addr  string
+}
+
+func startChild(t *testing.T, folder string, root link.RootKey) *child {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &child{cmd: exec.Command(exe)}
+	c.cmd.Env = append(os.Environ(), childFolder+"="+folder, childRoot+"="+hex.EncodeToString(root.Seed()))
+	c.cmd.Stderr = os.Stderr
+	if c.stdin, err = c.cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	out, err := c.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.addr = strings.TrimSpace(line)
+	return c
+}
+
+func (c *child) kill() {
+	_ = c.cmd.Process.Kill()
+	_ = c.cmd.Wait()
+}
+
+// ledgerLine is what a sender knows of one of its messages.
+type ledgerLine struct {
+	key wire.Key
+	req *wire.Append
+	ok  *wire.AppendOK
+}
+
+// TestCrashLosesNothingThatWasAcknowledged kills the server under load, again
+// and again. Senders keep a ledger of their own; what was not answered is sent
+// again with the same key.
+func TestCrashLosesNothingThatWasAcknowledged(t *testing.T) {
+	rounds := 20
+	if testing.Short() {
+		rounds = 3
+	}
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rng := rand.New(rand.NewPCG(seed, 1))
+	root, folder := link.GenerateRoot(), t.TempDir()
+	w := &world{t: t, root: root}
+	const senders = 3
+	people := make([]*person, senders)
+	ledgers := make([][]*ledgerLine, senders)
+	for i := range people {
+		people[i] = w.person(fmt.Sprintf("P%d", i))
+	}
+	room := newRoom()
+	for round := range rounds {
+		srv := startChild(t, folder, root)
+		clients := make([]*client, senders)
+		for i, p := range people {
+			clients[i] = dialChild(t, srv.addr, root)
+			must[wire.HelloOK](clients[i], wire.Hello{Version: wire.Version})
+			must[wire.LoginOK](clients[i], wire.Guest{Account: p.account(clients[i].conn.Exporter())})
+		}
+		if round == 0 {
+			must[wire.RoomState](clients[0], wire.CreateRoom{Room: room, Kind: wire.RoomInvite})
+			must[wire.AppendOK](clients[0], commit(room, 0, people[1:], nil))
+		}
+		var all sync.WaitGroup
+		for i, c := range clients {
+			all.Go(func() { ledgers[i] = load(c, room, i, ledgers[i]) })
+		}
+		time.Sleep(time.Duration(10+rng.IntN(120)) * time.Millisecond) // the moment is what is tried, not waited for
+		srv.kill()
+		all.Wait()
+	}
+	srv := startChild(t, folder, root)
+	defer srv.kill()
+	reader := dialChild(t, srv.addr, root)
+	must[wire.HelloOK](reader, wire.Hello{Version: wire.Version})
+	must[wire.LoginOK](reader, wire.Guest{Account: people[0].account(reader.conn.Exporter())})
+	checkLedgers(t, reader, room, ledgers)
+}
+
+func dialChild(t *testing.T, addr string, root link.RootKey) *client {
+	t.Helper()
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lc, err := link.Client(context.Background(), link.NetConn(conn), link.ClientConfig{Pin: root.Pin(), RSA: oneKey{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &client{t: t, conn: lc, waiting: map[uint64]chan wire.Item{}, done: make(chan struct{}), events: make(chan wire.Item, 100000)}
+	go c.read()
+	t.Cleanup(func() {
+		_ = lc.Abort()
+		<-c.done
+	})
+	return c
+}
+
+// load first repeats what was never answered, then sends until the connection
+// is gone, with some in flight.
+func load(c *client, room wire.RoomID, who int, ledger []*ledgerLine) []*ledgerLine {
+	type flight struct {
+		line *ledgerLine
+		ch   chan wire.Item
+	}
+	var window []flight
+	send := func(line *ledgerLine) bool {
+		ch, err := c.begin(line.key, line.req)
+		if err != nil {
+			return false
+		}
+		window = append(window, flight{line, ch})
+		return true
+	}
+	land := func() bool {
+		one := window[0]
+		window = window[1:]
+		ok, err := finish[wire.AppendOK](one.ch)
+		if err == nil {
+			one.line.ok = &ok
+		}
+		return err == nil
+	}
+	for _, line := range ledger {
+		if line.ok == nil && (!send(line) || len(window) > 20 && !land()) {
+			return ledger
+		}
+	}
+	for {
+		line := &ledgerLine{key: newKey(), req: text(room, 1, fmt.Sprintf("%d/%d", who, len(ledger)))}
+		ledger = append(ledger, line)
+		if !send(line) || len(window) > 20 && !land() {
+			return ledger
+		}
+	}
+}
+
+// checkLedgers reads the whole log and holds it against what was acknowledged.
+func checkLedgers(t *testing.T, c *client, room wire.RoomID, ledgers [][]*ledgerLine) {
+	t.Helper()
+	where := map[wire.MessageID]uint64{}
+	chains := map[uint64]wire.Hash{}
+	after, chain := uint64(0), wire.LogStart(room)
+	for {
+		page := must[wire.SyncOK](c, wire.Sync{Room: room, After: after})
+		for _, raw := range page.Entries {
+			e, err := raw.Decode()
+			if err != nil || e.Seq != after+1 {
+				t.Fatalf("entry %d after %d, %v", e.Seq, after, err)
+			}
+			if at, twice := where[e.Message]; twice {
+				t.Errorf("a message is in the log twice, at %d and %d", at, e.Seq)
+			}
+			after, chain = e.Seq, e.Next(chain)
+			where[e.Message], chains[e.Seq] = e.Seq, chain
+		}
+		if !page.More {
+			break
+		}
+	}
+	acked := 0
+	for _, ledger := range ledgers {
+		for _, line := range ledger {
+			if line.ok == nil {
+				continue
+			}
+			acked++
+			if where[line.req.Message] != line.ok.Seq || chains[line.ok.Seq] != line.ok.Chain {
+				t.Errorf("an acknowledged message is at %d, not at %d", where[line.req.Message], line.ok.Seq)
+			}
+		}
+	}
+	t.Logf("%d entries, %d acknowledged", after, acked)
+	if acked == 0 {
+		t.Error("nothing was acknowledged at all")
+	}
+}
