@@ -89,6 +89,7 @@ func commands() []*cobra.Command {
 		newLimitsCmd(),
 		gatewayCommand(),
 		configCommand(),
+		adminCommand(),
 		backupCommand(),
 		restoreCommand(),
 		versionCommand(),

@@ -110,6 +110,11 @@ func (s *server) start() error {
 		s.gateways = gateways.Addr().String()
 		open = append(open, gateways)
 	}
+	admin, err := openAdmin(s.folder)
+	if err != nil {
+		return undo(fail(exitInternal, err, "The data folder must be on a file system that has sockets, under a path of at most 90 bytes."))
+	}
+	open = append(open, admin)
 	waitPrivate, err := startPrivate(s.ctx, s.cfg.Metrics.Listen, s.registry)
 	if err != nil {
 		return undo(err)
@@ -121,6 +126,7 @@ func (s *server) start() error {
 		}
 		s.run(s.web.Wait)
 	}
+	s.run(func() error { return s.serveAdmin(s.ctx, admin) })
 	if terminals != nil {
 		s.run(func() error { return serveTCP(s.ctx, terminals, s.core.Server, s.log.Logger) })
 	}
