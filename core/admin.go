@@ -188,6 +188,20 @@ func (s *Server) AuditLog(ctx context.Context, after uint64, limit int) ([]Audit
 	return s.store.AuditLog(ctx, after, limit)
 }
 
+// Restored notes in a store that it was brought back from a backup, before a
+// server is opened over it: clients are told by the delegate's signature, and
+// do not take a shorter log for a silent step back. now becomes the number, so
+// that it grows whatever the backup says.
+func Restored(ctx context.Context, store Store, now time.Time) error {
+	before, err := store.Incarnation(ctx)
+	if err != nil {
+		return fmt.Errorf("core: read incarnation: %w", err)
+	}
+	n := max(before+1, uint64(now.Unix()))
+	return store.Commit(ctx, []Change{PutIncarnation{N: n}, PutAudit{AuditRecord{Time: uint64(now.UnixMilli()), Who: operator, Act: "restored from a backup",
+		Subject: fmt.Sprint(n)}}})
+}
+
 // Ready says whether the store takes writes.
 func (s *Server) Ready(ctx context.Context) error {
 	result := make(chan error, 1)

@@ -43,7 +43,11 @@ type crowd struct {
 
 func newCrowd(b *testing.B, store string, rooms, size int) *crowd {
 	b.Helper()
-	w := start(b, unlimited, func(cfg *core.Config) { cfg.Store = newStore(b, store) })
+	return newCrowdOver(b, start(b, unlimited, func(cfg *core.Config) { cfg.Store = newStore(b, store) }), rooms, size)
+}
+
+func newCrowdOver(b *testing.B, w *world, rooms, size int) *crowd {
+	b.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		b.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -55,7 +56,8 @@ func serveChild(folder string) error {
 	if err != nil {
 		return err
 	}
-	limits := wire.DefaultLimits().With(wire.NewConnections, 100000).With(wire.MessageBurst, 1<<20).With(wire.RequestRate, 1<<20).With(wire.RequestsInFlight, 1000)
+	limits := wire.DefaultLimits().With(wire.NewConnections, 100000).With(wire.MessageBurst, 1<<20).With(wire.RequestRate, 1<<20).With(wire.RequestsInFlight, 1000).
+		With(wire.ConnectionsPerAddress, 100000).With(wire.AccountsPerAddress, 100000)
 	server, err := core.New(context.Background(), core.Config{Keys: core.NewKeys(root, root.NewOnline(1, time.Now().Add(core.OnlineTime))),
 		Store: store, Bus: local.New(), Limits: &limits})
 	if err != nil {
@@ -75,18 +77,30 @@ func serveChild(folder string) error {
 			go func() { _ = server.Serve(context.Background(), link.NetConn(conn)) }()
 		}
 	}()
-	_, _ = io.Copy(io.Discard, os.Stdin)
+	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+		fmt.Println(memory())
+	}
 	return nil
+}
+
+// memory is what the process holds after it was tidied up, in bytes.
+func memory() uint64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc + m.StackInuse
 }
 
 // child is a server in a process of its own.
 type child struct {
 	cmd   *exec.Cmd
 	stdin io.WriteCloser
+	out   *bufio.Reader
 	addr  string
 }
 
-func startChild(t *testing.T, folder string, root link.RootKey) *child {
+func startChild(t testing.TB, folder string, root link.RootKey) *child {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
@@ -105,12 +119,30 @@ func startChild(t *testing.T, folder string, root link.RootKey) *child {
 	if err := c.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	line, err := bufio.NewReader(out).ReadString('\n')
+	c.out = bufio.NewReader(out)
+	c.addr = c.line(t)
+	return c
+}
+
+func (c *child) line(t testing.TB) string {
+	t.Helper()
+	line, err := c.out.ReadString('\n')
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.addr = strings.TrimSpace(line)
-	return c
+	return strings.TrimSpace(line)
+}
+
+// memory asks the child what it holds.
+func (c *child) memory(t testing.TB) (n uint64) {
+	t.Helper()
+	if _, err := fmt.Fprintln(c.stdin); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fmt.Sscan(c.line(t), &n); err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 func (c *child) kill() {
@@ -173,7 +205,7 @@ func TestCrashLosesNothingThatWasAcknowledged(t *testing.T) {
 	checkLedgers(t, reader, room, ledgers)
 }
 
-func dialChild(t *testing.T, addr string, root link.RootKey) *client {
+func dialChild(t testing.TB, addr string, root link.RootKey) *client {
 	t.Helper()
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {

@@ -19,7 +19,8 @@ func (c *conn) doHello(_ context.Context, r *wire.Hello) (any, error) {
 	}
 	c.hello = true
 	return wire.HelloOK{Version: wire.Version, Time: c.s.now(), Server: c.s.cfg.Name, Lounge: c.s.lounge,
-		Registration: c.s.cfg.Registration, Limits: c.s.limits.Values(), Delegation: c.s.delegation()}, nil
+		Registration: c.s.cfg.Registration, Limits: c.s.limits.Values(), Delegation: c.s.delegation(),
+		Incarnation: c.s.incarnation, Restored: c.s.restored}, nil
 }
 
 func (s *Server) delegation() []byte {

@@ -2,6 +2,7 @@ package core
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -35,6 +36,9 @@ type Server struct {
 	rooms   *rooms
 	keyed   keyedLock // serialises claims, names, links: one lock a key
 
+	incarnation uint64 // restores of the store
+	restored    []byte // the delegate's word on it
+
 	welcomeID atomic.Uint64
 	connID    atomic.Uint64
 
@@ -62,6 +66,12 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("core: read welcomes: %w", err)
 	}
 	s.welcomeID.Store(last)
+	if s.incarnation, err = s.store.Incarnation(ctx); err != nil {
+		return nil, fmt.Errorf("core: read incarnation: %w", err)
+	}
+	if s.incarnation > 0 {
+		s.restored = ed25519.Sign(cfg.Keys.Delegate, wire.IncarnationSigned(cfg.Keys.Root, s.incarnation))
+	}
 	if s.answers, err = newAnswers(ctx, s.store); err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package core_test
 import (
 	"bytes"
 	"context"
+	"crypto/ed25519"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -404,6 +405,37 @@ func TestResumedLinkIsNotLoggedIn(t *testing.T) {
 			w.restart() // tickets outlive it
 		}
 	}
+}
+
+func TestRestoreIsSignedByTheDelegate(t *testing.T) {
+	both(t, func(t *testing.T, w *world) {
+		hello := func() wire.HelloOK {
+			c, err := w.dial("127.0.0.1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return must[wire.HelloOK](c, wire.Hello{Version: wire.Version})
+		}
+		if got := hello(); got.Incarnation != 0 || got.Restored != nil {
+			t.Errorf("a server that was never restored says %d", got.Incarnation)
+		}
+		before := uint64(0)
+		for range 2 {
+			if err := core.Restored(t.Context(), w.store, time.Now()); err != nil {
+				t.Fatal(err)
+			}
+			w.restart()
+			got := hello()
+			delegate := ed25519.PublicKey(got.Delegation[:32])
+			if got.Incarnation <= before || !ed25519.Verify(delegate, wire.IncarnationSigned(w.root.Public(), got.Incarnation), got.Restored) {
+				t.Errorf("incarnation %d after %d", got.Incarnation, before)
+			}
+			if ed25519.Verify(delegate, wire.IncarnationSigned(w.root.Public(), got.Incarnation+1), got.Restored) {
+				t.Error("the signature fits another number")
+			}
+			before = got.Incarnation
+		}
+	})
 }
 
 func FuzzRequest(f *testing.F) {

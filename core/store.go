@@ -112,6 +112,8 @@ type ServiceStore interface {
 	Token(ctx context.Context, hash wire.Hash) (TokenRecord, bool, error)
 	Tokens(ctx context.Context) ([]TokenRecord, error)
 	Bans(ctx context.Context) ([]BanRecord, error)
+	// Incarnation counts how often the store was restored from a backup.
+	Incarnation(ctx context.Context) (uint64, error)
 	// AuditLog lists audit records after an id, oldest first.
 	AuditLog(ctx context.Context, after uint64, limit int) ([]AuditRecord, error)
 }
@@ -365,4 +367,6 @@ type (
 	PutBan     struct{ BanRecord }
 	DropBan    struct{ What string }
 	PutAudit   struct{ AuditRecord }
+	// PutIncarnation never lowers the count.
+	PutIncarnation struct{ N uint64 }
 )

@@ -1,5 +1,7 @@
 package wire
 
+import "encoding/binary"
+
 // Version is the version of this language.
 const Version = 1
 
@@ -18,6 +20,22 @@ type HelloOK struct {
 	Registration Registration `cbor:"5,keyasint"`
 	Limits       []LimitValue `cbor:"6,keyasint"` // every limit in force
 	Delegation   []byte       `cbor:"7,keyasint"` // the delegate key, signed by the root (identity.Delegation)
+	Incarnation  uint64       `cbor:"8,keyasint,omitempty"`
+	Restored     []byte       `cbor:"9,keyasint,omitempty"` // the delegate's signature over IncarnationSigned
+}
+
+// incarnationLabel begins what the delegate signs about a restore.
+const incarnationLabel = "SecureLink/1 incarnation\x00"
+
+// IncarnationSigned is what the delegate key signs: that the logs of this
+// server were restored from a backup n times, so that rooms may end earlier
+// than a client has seen them (alarm log-reset). A server whose logs step back
+// without a higher number is not believed.
+//
+//	"SecureLink/1 incarnation" 00 | root_pk[32] | u64 n
+func IncarnationSigned(root [32]byte, n uint64) []byte {
+	b := append([]byte(incarnationLabel), root[:]...)
+	return binary.BigEndian.AppendUint64(b, n)
 }
 
 // LimitValue is one line of the limits table.

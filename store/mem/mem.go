@@ -66,6 +66,7 @@ type Store struct {
 	tokens      map[wire.Hash]core.TokenRecord
 	bans        map[string]core.BanRecord
 	audit       []core.AuditRecord
+	incarnation uint64
 }
 
 var _ core.Store = (*Store)(nil)
@@ -128,7 +129,7 @@ func (s *Store) check(changes []core.Change) error {
 		case core.DropDevice, core.PutDevice, core.TouchDevice, core.SetFailures, core.PutPackage, core.DropPackage, core.DropPackages, core.PutLastResort,
 			core.PutRoom, core.PutRoute, core.PutGroupInfo, core.DropGroupInfo, core.PutWelcome, core.DropWelcome, core.PutLink, core.UseLink, core.DropLink,
 			core.PutKnock, core.DropKnock, core.PutBlob, core.KeepBlob, core.PutChunk, core.DropBlob, core.PutAnswer, core.PutTicket, core.DropTicket,
-			core.PutToken, core.DropToken, core.PutBan, core.DropBan, core.PutAudit:
+			core.PutToken, core.DropToken, core.PutBan, core.DropBan, core.PutAudit, core.PutIncarnation:
 		default:
 			return fmt.Errorf("mem: unknown change %T", change)
 		}
@@ -256,6 +257,8 @@ func (s *Store) applyService(change core.Change) {
 		s.bans[c.What] = c.BanRecord
 	case core.DropBan:
 		delete(s.bans, c.What)
+	case core.PutIncarnation:
+		s.incarnation = max(s.incarnation, c.N)
 	case core.PutAudit:
 		c.ID = uint64(len(s.audit) + 1)
 		s.audit = append(s.audit, c.AuditRecord)
@@ -591,6 +594,13 @@ func (s *Store) Bans(context.Context) ([]core.BanRecord, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return sorted(s.bans, func(core.BanRecord) bool { return true }, func(a, b core.BanRecord) int { return cmp.Compare(a.What, b.What) }, 0), nil
+}
+
+// Incarnation counts restores.
+func (s *Store) Incarnation(context.Context) (uint64, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.incarnation, nil
 }
 
 // AuditLog lists acts after an id.

@@ -183,8 +183,7 @@ func (s *Store) roomLocked(ctx context.Context, change core.Change) (bool, error
 			int64(w.ID), c.Device[:], w.Room[:], int64(w.Seq), w.From.User[:], w.From.Device[:], w.Data, hashArg(w.Tree), int64(c.Expires)); err != nil {
 			return true, err
 		}
-		return true, s.execLocked(ctx, `INSERT INTO counters (name, value) VALUES ('welcome', ?)
-			ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)`, int64(w.ID))
+		return true, s.countLocked(ctx, "welcome", w.ID)
 	case core.DropWelcome:
 		return true, s.execLocked(ctx, "DELETE FROM welcomes WHERE id = ? AND device = ?", int64(c.ID), c.Device[:])
 	}
@@ -236,6 +235,12 @@ func (s *Store) blobLocked(ctx context.Context, change core.Change) (bool, error
 
 const hourMillis = 3600 * 1000
 
+// countLocked raises a counter, and never lowers it.
+func (s *Store) countLocked(ctx context.Context, name string, n uint64) error {
+	return s.execLocked(ctx, `INSERT INTO counters (name, value) VALUES (?, ?)
+		ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)`, name, int64(n))
+}
+
 func (s *Store) serviceLocked(ctx context.Context, change core.Change) (bool, error) {
 	switch c := change.(type) {
 	case core.PutTicket:
@@ -251,6 +256,8 @@ func (s *Store) serviceLocked(ctx context.Context, change core.Change) (bool, er
 		return true, s.execLocked(ctx, "INSERT OR REPLACE INTO bans (what, reason, created, expires) VALUES (?, ?, ?, ?)", c.What, c.Reason, int64(c.Created), int64(c.Expires))
 	case core.DropBan:
 		return true, s.execLocked(ctx, "DELETE FROM bans WHERE what = ?", c.What)
+	case core.PutIncarnation:
+		return true, s.countLocked(ctx, "incarnation", c.N)
 	case core.PutAudit:
 		return true, s.execLocked(ctx, "INSERT INTO audit (time, who, act, subject) VALUES (?, ?, ?, ?)", int64(c.Time), c.Who, c.Act, c.Subject)
 	}

@@ -345,6 +345,12 @@ func (s *Store) Bans(ctx context.Context) ([]core.BanRecord, error) {
 	})
 }
 
+// Incarnation counts restores.
+func (s *Store) Incarnation(ctx context.Context) (uint64, error) {
+	n, err := s.count(ctx, "SELECT coalesce(max(value), 0) FROM counters WHERE name = 'incarnation'")
+	return uint64(n), err
+}
+
 // AuditLog lists acts after an id.
 func (s *Store) AuditLog(ctx context.Context, after uint64, limit int) ([]core.AuditRecord, error) {
 	return all(ctx, s, "SELECT id, time, who, act, subject FROM audit WHERE id > ? ORDER BY id LIMIT ?", func(get getter) (a core.AuditRecord, err error) {

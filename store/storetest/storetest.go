@@ -550,6 +550,10 @@ func (t *suite) service() {
 	if _, ok, _ := t.s.Ticket(t.ctx, ticket.Hash); ok {
 		t.Error("a dropped ticket is there")
 	}
+	t.commit(core.PutIncarnation{N: 3}, core.PutIncarnation{N: 2})
+	if n, err := t.s.Incarnation(t.ctx); n != 3 || err != nil {
+		t.Errorf("incarnation %d, %v", n, err)
+	}
 	for i := range 3 {
 		t.commit(core.PutAudit{AuditRecord: core.AuditRecord{Time: uint64(i), Who: "w", Act: fmt.Sprint(i), Subject: "s"}})
 	}
