@@ -19,7 +19,6 @@ export default defineConfig(({ mode }) => ({
     alias: {
       '#engine': mode === 'fake' ? here('test/fake/engine.ts') : here('src/engine/connect.ts'),
       '#wasm_exec': wasmExec(),
-      '#wasm': here('.build/securelink.wasm'),
     },
   },
   worker: { format: 'es' },

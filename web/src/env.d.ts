@@ -8,11 +8,6 @@ declare module '*.wasm?url' {
   export default url;
 }
 
-declare module '#wasm?url' {
-  const url: string;
-  export default url;
-}
-
 /** What Go's wasm_exec.js puts on the global object. */
 declare class Go {
   importObject: WebAssembly.Imports;

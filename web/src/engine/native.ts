@@ -15,6 +15,7 @@ export interface EngineHost {
   readonly mode: 'engine';
   readonly pin: string;
   readonly version: string;
+  readonly server: string;
   load(prefix: Uint8Array, after: Uint8Array | null, before: Uint8Array | null, reverse: boolean, limit: number): Promise<[Uint8Array[], Uint8Array[]]>;
   apply(keys: Uint8Array[], values: (Uint8Array | null)[]): Promise<void>;
   dial(onframe: (frame: Uint8Array) => void, onclose: (reason: string) => void): Promise<Conn>;
@@ -23,7 +24,8 @@ export interface EngineHost {
   tell(event: Event): void;
   log(level: number, text: string): void;
   ready(engine: GoEngine): void;
-  done(problem: string, erased: boolean): void;
+  /** The engine has ended: with a problem, or in order, because its profile was erased. */
+  done(problem: string): void;
 }
 
 /** What the engine hands back. */
@@ -87,6 +89,7 @@ export class Native {
         mode: 'engine',
         pin: options.site.pin,
         version: options.site.version,
+        server: options.origin,
         load: (...range) => storage.load(...range),
         apply: (keys, values) =>
           storage.apply(keys, values).catch((error: unknown) => {
@@ -103,11 +106,10 @@ export class Native {
           else console.debug(text);
         },
         ready: (engine) => resolve(new Native(engine, ended)),
-        done: (problem, erased) => {
+        done: (problem) => {
           storage.close();
           if (problem !== '') end(new Error(problem));
-          else if (erased) void erase(profile).then(() => end(null), () => end(null));
-          else end(null);
+          else void erase(profile).finally(() => end(null));
         },
       };
       go.run(instance).then(

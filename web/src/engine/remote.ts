@@ -2,7 +2,7 @@ import { type Ask, type Engine, type Fault, Refused, type Site } from './engine'
 import type { FromWorker, ToWorker } from './messages';
 import { EvReply, type Event } from './types.gen';
 import { trustedWorker } from './trusted';
-import wasmURL from '#wasm?url';
+import wasmURL from '../../.build/securelink.wasm?url';
 import workerURL from './worker.ts?worker&url';
 
 interface Pending {
