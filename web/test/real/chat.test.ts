@@ -1,0 +1,257 @@
+import { createServer, request as ask } from 'node:http';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { chromium, type Browser } from 'playwright-core';
+import { launch } from '../browser.mjs';
+import { corpus } from '../corpus';
+import { arrive, hears, isSent, join, say, watch, type Person } from './person';
+import { serve, type Running } from './server';
+
+let browser: Browser;
+let server: Running;
+let people: Person[] = [];
+
+beforeAll(async () => {
+  browser = await chromium.launch(launch);
+});
+afterAll(() => browser.close());
+beforeEach(async () => {
+  server = await serve();
+});
+afterEach(async (context) => {
+  if (context.task.result?.state === 'fail') console.log(server.log().split('\n').slice(-30).join('\n'));
+  for (const person of people) await person.context.close();
+  people = [];
+  await server.stop();
+});
+
+async function guest(name: string, url = server.url): Promise<Person> {
+  const person = await join(browser, url, name);
+  people.push(person);
+  return person;
+}
+
+const faults = () => people.flatMap((person) => person.faults.map((fault) => `${person.name}: ${fault}`));
+
+test('the conversation of the original idea, with a reload in the middle', async () => {
+  const uzair = await guest('Uzair');
+  await uzair.page.getByText('Connected as Uzair. Messages here are end-to-end encrypted: only people in this room can read them.').first().waitFor();
+  const ana = await guest('Ana');
+  await uzair.page.getByText('Ana has joined the chat').waitFor();
+  await say(uzair, 'Hello Ana, who can read this?');
+  await hears(ana, 'Hello Ana, who can read this?');
+  await say(ana, 'You and I. The server has **bytes**.');
+  await hears(uzair, 'You and I. The server has bytes.');
+  await isSent(uzair, 'Hello Ana');
+  expect(await uzair.page.locator('.own [data-message]', { hasText: 'Hello Ana' }).getAttribute('aria-label')).toMatch(/^You, /);
+  expect(await ana.page.locator('[data-message]', { hasText: 'Hello Ana' }).getAttribute('aria-label')).toMatch(/^Uzair, /);
+
+  await uzair.page.reload();
+  await hears(uzair, 'The server has bytes.');
+  await say(uzair, 'Back after a reload.');
+  await hears(ana, 'Back after a reload.');
+  await say(ana, 'Welcome back.');
+  await hears(uzair, 'Welcome back.');
+
+  // What the server sees: bytes beside the words, and the words nowhere in them.
+  await uzair.page.locator('[data-message]', { hasText: 'Welcome back.' }).focus();
+  await uzair.page.keyboard.press('i');
+  await uzair.page.locator('dialog .bytes').nth(1).waitFor();
+  const bytes = (await uzair.page.locator('dialog .bytes').allTextContents()).join(' ').replace(/[^0-9a-f]/g, '');
+  expect(bytes.length).toBeGreaterThan(400);
+  expect(bytes).not.toContain(Buffer.from('Welcome').toString('hex'));
+  await uzair.page.keyboard.press('Escape');
+
+  // Both see the same safety number.
+  const numbers: string[] = [];
+  for (const one of [uzair, ana]) {
+    await one.page.getByRole('button', { name: 'People and details' }).click();
+    await one.page.locator('[data-user]:not([disabled])').first().click();
+    await one.page.locator('.number').waitFor();
+    numbers.push(await one.page.locator('.number').innerText());
+  }
+  expect(numbers[0]).toBe(numbers[1]);
+  expect(numbers[0]?.replace(/\D/g, '')).toHaveLength(60);
+  await ana.page.getByRole('button', { name: 'The numbers are the same' }).click();
+  await ana.page.getByText('You verified Uzair').waitFor();
+
+  expect(server.log()).not.toMatch(/Hello Ana|Welcome back/);
+  expect(faults()).toEqual([]);
+});
+
+test('the server goes away: what is written waits, survives a reload of the page, and goes out once', async () => {
+  const uzair = await guest('Uzair');
+  const ana = await guest('Ana');
+  await uzair.page.getByText('Ana has joined the chat').waitFor();
+  await say(ana, 'before');
+  await hears(uzair, 'before');
+  const coming = server.restart();
+  await say(uzair, 'written while the server was away');
+  await uzair.page.locator('.own [data-message]', { hasText: 'written while' }).waitFor();
+  await coming;
+  await hears(ana, 'written while the server was away', 30_000);
+  await isSent(uzair, 'written while');
+  expect(await ana.page.locator('[data-message]', { hasText: 'written while' }).count()).toBe(1);
+  expect(faults()).toEqual([]);
+});
+
+test('two tabs: one engine, both work, and the second goes on when the first closes', async () => {
+  const uzair = await guest('Uzair');
+  const ana = await guest('Ana');
+  await hearsJoin(uzair, 'Ana');
+  const second = await uzair.context.newPage();
+  watch(second, uzair.faults);
+  await second.goto(server.url);
+  await second.getByText('Another tab is in charge here').waitFor();
+  await second.locator('textarea').fill('from the second tab');
+  await second.locator('textarea').press('Enter');
+  await hears(uzair, 'from the second tab');
+  await hears(ana, 'from the second tab');
+  await uzair.page.close();
+  await second.getByText('Another tab is in charge here').waitFor({ state: 'detached' });
+  await second.locator('textarea').fill('the first tab is gone');
+  await second.locator('textarea').press('Enter');
+  await hears(ana, 'the first tab is gone');
+  expect(await ana.page.locator('[data-message]', { hasText: 'from the second tab' }).count()).toBe(1);
+  expect(faults()).toEqual([]);
+});
+
+test('a proxy that blocks WebSocket: long polling carries the same', async () => {
+  const target = new URL(server.url);
+  const proxy = createServer((request, response) => {
+    const through = ask({ host: target.hostname, port: target.port, path: request.url, method: request.method, headers: request.headers }, (answer) => {
+      response.writeHead(answer.statusCode ?? 502, answer.headers);
+      answer.pipe(response);
+    });
+    through.on('error', () => response.destroy());
+    request.pipe(through);
+  });
+  let upgrades = 0;
+  proxy.on('upgrade', (_request, socket) => {
+    upgrades++;
+    socket.destroy();
+  });
+  await new Promise<void>((done) => proxy.listen(0, '127.0.0.1', done));
+  const address = proxy.address();
+  const url = `http://127.0.0.1:${typeof address === 'object' && address ? address.port : 0}`;
+  const uzair = await guest('Uzair', url);
+  const ana = await guest('Ana');
+  await say(uzair, 'over polling');
+  await hears(ana, 'over polling');
+  await say(ana, 'and back');
+  await hears(uzair, 'and back');
+  expect(upgrades).toBeGreaterThan(0);
+  await uzair.context.close();
+  people = people.filter((person) => person !== uzair);
+  proxy.closeAllConnections();
+  await new Promise((done) => proxy.close(done));
+});
+
+test('a room by link; its admin removes a member, who reads no further', async () => {
+  const uzair = await guest('Uzair');
+  await uzair.page.getByRole('button', { name: 'Create a room' }).first().click();
+  await uzair.page.fill('#room-title', 'Family');
+  await uzair.page.getByText('Those I send a link').click();
+  await uzair.page.getByRole('button', { name: 'Create', exact: true }).click();
+  await uzair.page.getByRole('heading', { name: 'Family', level: 1 }).waitFor();
+  await uzair.page.getByRole('button', { name: 'Invite people' }).click();
+  await uzair.page.getByRole('button', { name: 'Make a link' }).click();
+  const link = await uzair.page.locator('.made .code').innerText();
+  expect(link).toContain('#');
+  // The link opens the page of this server, whatever address it was made for.
+  const there = new URL(link, server.url);
+  const mira = await arrive(browser, `${server.url}${there.pathname}${there.hash}`, 'Mira');
+  people.push(mira);
+  await mira.page.getByRole('heading', { name: 'You are invited' }).waitFor();
+  expect(mira.page.url()).not.toContain(there.hash.slice(-16));
+  await mira.page.fill('#name', 'Mira');
+  await mira.page.keyboard.press('Enter');
+  await mira.page.getByRole('heading', { name: 'Family', level: 1 }).waitFor({ timeout: 30_000 });
+  await uzair.page.getByText('Mira has joined the chat').or(uzair.page.getByText(/Mira joined the chat/)).first().waitFor();
+  await say(uzair, 'for family only');
+  await hears(mira, 'for family only');
+  await say(mira, 'here I am');
+  await hears(uzair, 'here I am');
+
+  await uzair.page.getByRole('button', { name: 'People and details' }).click();
+  await uzair.page.locator('[data-user]', { hasText: 'Mira' }).click();
+  await uzair.page.getByRole('button', { name: 'Remove from the room' }).click();
+  await uzair.page.getByRole('button', { name: 'Remove Mira' }).click();
+  await uzair.page.getByText(/removed Mira|Mira was removed/).first().waitFor();
+  await mira.page.getByText('You are no longer in this room.').waitFor();
+  await say(uzair, 'after Mira');
+  await isSent(uzair, 'after Mira');
+  expect(await mira.page.getByText('after Mira').count()).toBe(0);
+  expect(faults()).toEqual([]);
+});
+
+test('an account, and a second browser that waits for approval', async () => {
+  const first = await arrive(browser, server.url, 'first');
+  people.push(first);
+  await first.page.getByRole('button', { name: 'Create an account' }).click();
+  await first.page.fill('#name', 'Uzair');
+  await first.page.fill('#login', 'uzair');
+  await first.page.fill('#password', 'correct horse battery staple');
+  await first.page.keyboard.press('Enter');
+  await first.page.locator('textarea').waitFor({ timeout: 40_000 });
+  await say(first, 'from the first browser');
+  await isSent(first, 'from the first browser');
+
+  const second = await arrive(browser, server.url, 'second');
+  people.push(second);
+  await second.page.getByRole('button', { name: 'Sign in' }).click();
+  await second.page.fill('#login', 'uzair');
+  await second.page.fill('#password', 'wrong');
+  await second.page.keyboard.press('Enter');
+  await second.page.getByText('Wrong name or password.').waitFor({ timeout: 40_000 });
+  await second.page.fill('#password', 'correct horse battery staple');
+  await second.page.keyboard.press('Enter');
+  await second.page.locator('.big').waitFor({ timeout: 40_000 });
+  const code = (await second.page.locator('.big').innerText()).replace(/\s/g, '');
+  expect(code).toHaveLength(16);
+
+  await first.page.getByRole('button', { name: 'Settings and security' }).click();
+  await first.page.getByRole('button', { name: /^Devices/ }).click();
+  await first.page.fill('#approve', code);
+  await first.page.getByRole('button', { name: 'Approve' }).click();
+  await second.page.locator('nav').waitFor({ timeout: 40_000 });
+  await second.page.getByRole('link', { name: /Lounge/ }).click({ timeout: 40_000 });
+  await say(first, 'both of us');
+  await hears(second, 'both of us', 40_000);
+  expect(faults()).toEqual([]);
+}, 150_000);
+
+test('log out and erase: the keys are gone, and the page begins anew', async () => {
+  const uzair = await guest('Uzair');
+  await say(uzair, 'soon forgotten');
+  await isSent(uzair, 'soon forgotten');
+  await uzair.page.getByRole('button', { name: 'Settings and security' }).click();
+  await uzair.page.getByRole('button', { name: 'Log out…' }).click();
+  await uzair.page.getByText('This device may hold the only copy of your keys.').waitFor();
+  await uzair.page.getByRole('button', { name: 'Log out and erase' }).click();
+  await uzair.page.locator('#name').waitFor();
+  await uzair.page.reload();
+  await uzair.page.locator('#name').waitFor();
+  await uzair.page.fill('#name', 'Somebody else');
+  await uzair.page.keyboard.press('Enter');
+  await uzair.page.locator('textarea').waitFor();
+  expect(await uzair.page.getByText('soon forgotten').count()).toBe(0);
+  expect(faults()).toEqual([]);
+});
+
+describe('hostile people', () => {
+  test('names and texts through the real engine: shown as typed, nothing runs', async () => {
+    const uzair = await guest('Uzair');
+    const mallory = await guest('<img src=x onerror=1>');
+    await uzair.page.getByText('<img src=x onerror=1> has joined the chat').waitFor();
+    for (const text of corpus.filter((one) => /window\.pwned/.test(one)).slice(0, 12)) {
+      await say(mallory, `\`${text.replace(/`/g, '')}\``);
+      await hears(uzair, text.replace(/`/g, ''));
+    }
+    expect(await uzair.page.evaluate(() => (window as unknown as { pwned?: number }).pwned)).toBeUndefined();
+    expect(faults()).toEqual([]);
+  });
+});
+
+async function hearsJoin(person: Person, name: string): Promise<void> {
+  await person.page.getByText(`${name} has joined the chat`).waitFor();
+}
