@@ -20,8 +20,9 @@ import (
 //
 //	securelink:HOST:PORT/j/ROOM#base64url(pin[32] | inviter[32] | secret[32])
 //	https://HOST[:PORT]/j/ROOM#…
+//	http://HOST:PORT/j/ROOM#…       (a server on one's own machine)
 type JoinLink struct {
-	Server  string // host:port; of an https link the host alone
+	Server  string // host:port; of an https link the host; of an http link with "http://"
 	Web     bool
 	Room    wire.RoomID
 	Pin     [32]byte
@@ -29,16 +30,22 @@ type JoinLink struct {
 	Secret  identity.LinkSecret
 }
 
+// plainWeb begins a link to a page without TLS, which browsers let encrypt only
+// on the machine that they run on.
+const plainWeb = "http://"
+
 // ErrLink says that a text is not a link of ours.
 var ErrLink = errors.New("client: not a join link")
 
 // ParseLink reads a link.
-func ParseLink(text string) (JoinLink, error) {
-	var l JoinLink
+func ParseLink(text string) (l JoinLink, err error) {
 	rest, native := strings.CutPrefix(strings.TrimSpace(text), "securelink:")
 	if !native {
 		if rest, l.Web = strings.CutPrefix(strings.TrimSpace(text), "https://"); !l.Web {
-			return l, ErrLink
+			if rest, l.Web = strings.CutPrefix(strings.TrimSpace(text), plainWeb); !l.Web {
+				return l, ErrLink
+			}
+			defer func() { l.Server = plainWeb + l.Server }()
 		}
 	}
 	place, fragment, ok := strings.Cut(rest, "#")
@@ -64,7 +71,11 @@ func ParseLink(text string) (JoinLink, error) {
 func (l JoinLink) Text() string {
 	secret := append(append(append([]byte{}, l.Pin[:]...), l.Inviter[:]...), l.Secret[:]...)
 	scheme := "securelink:"
-	if l.Web {
+	switch {
+	case strings.HasPrefix(l.Server, plainWeb), strings.HasPrefix(l.Server, "https://"):
+		// A page's engine names its server by the page's origin.
+		scheme = ""
+	case l.Web:
 		scheme = "https://"
 	}
 	return fmt.Sprintf("%s%s/j/%s#%s", scheme, l.Server, l.Room, base64.RawURLEncoding.EncodeToString(secret))

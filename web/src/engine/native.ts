@@ -77,6 +77,7 @@ export class Native {
 
     return new Promise<Native>((resolve, reject) => {
       let end: (error: Error | null) => void = () => undefined;
+      let inOrder = false;
       const ended = new Promise<void>((ok, bad) => {
         end = (error) => {
           storage.close();
@@ -107,13 +108,16 @@ export class Native {
         },
         ready: (engine) => resolve(new Native(engine, ended)),
         done: (problem) => {
+          inOrder = true;
           storage.close();
           if (problem !== '') end(new Error(problem));
           else void erase(profile).finally(() => end(null));
         },
       };
       go.run(instance).then(
-        () => end(new Error('the engine ended')),
+        () => {
+          if (!inOrder) end(new Error('the engine ended'));
+        },
         (error: unknown) => {
           const failure = error instanceof Error ? error : new Error(String(error));
           reject(failure);
