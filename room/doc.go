@@ -50,6 +50,7 @@ const (
 const (
 	ringSize     = 1024 // entries whose chain hash is remembered
 	seenSize     = 2048 // message ids that are remembered
+	maxStrange   = 3    // entries of other epochs that raise doubts
 	tagRing      = 64   // epochs whose tags are remembered
 	undoAfter    = 60 * time.Second
 	starvedAfter = 10 * time.Minute

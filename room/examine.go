@@ -135,15 +135,34 @@ func (r *Room) maybePublish(res *Result) {
 	}
 }
 
-// doubts says whether this device came in from outside and nobody has spoken to
-// it yet: if somebody speaks in another epoch then, what it joined by may have
-// been out of date, and Verify is due.
+// doubts takes note that somebody speaks in another epoch, and says whether
+// this device must doubt that its own one is that of the others: after an undo
+// that they may have refused, or when it came in from outside and nobody of
+// its epoch has spoken since, or not for three such entries.
 func (r *Room) doubts() bool {
-	if !r.st.outside || r.st.known || r.st.state != StateMember && r.st.state != StateWaiting {
+	if r.st.state != StateMember && r.st.state != StateWaiting {
 		return false
 	}
-	r.st.suspect = true
-	return true
+	r.st.strange = min(r.st.strange+1, maxStrange)
+	if r.st.unsettled || r.st.outside && (!r.st.known || r.st.strange == maxStrange) {
+		r.st.suspect = true
+	}
+	return r.st.suspect
+}
+
+// hear takes note that somebody who was in the room before is in this epoch.
+func (r *Room) hear(s seat) {
+	if s.user == r.self.User() {
+		return
+	}
+	r.st.strange = 0
+	if r.st.unsettled {
+		// counters were forgotten with the undo, and begin anew for newcomers only
+		if _, newcomer := r.counters[s.joinID]; newcomer {
+			return
+		}
+		r.st.unsettled, r.st.suspect = false, false
+	}
 }
 
 // misjoined gives up the group that this device has joined by mistake.
@@ -473,6 +492,7 @@ func (r *Room) apply(e *Entry, c change, res *Result) error {
 	res.Verdict, res.Changed = VerdictApplied, true
 	r.st.publishDue = false
 	r.st.known = r.st.known || author.user != r.self.User() && r.st.state == StateMember
+	r.hear(author)
 	undone := a.undo
 	if undone {
 		r.takeBack(e, from, res)
@@ -519,9 +539,6 @@ func (r *Room) keepBase(e *Entry, from *mls.Group, author identity.UserID, undon
 	r.base = from
 	r.st.target = target{e.Seq, author}
 	r.clearOwn()
-	if !undone {
-		r.st.unsettled = false
-	}
 }
 
 func (r *Room) dropBase() {

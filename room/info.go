@@ -167,7 +167,10 @@ func (r *Room) Todo(now time.Time) []Todo {
 	if r.st.ackDue && (r.st.state == StateMember || r.rules.role(r.self.User()) >= RoleAdmin) {
 		out = append(out, r.ackTodo())
 	}
-	if r.st.suspect {
+	switch {
+	case r.st.suspect && r.st.unsettled && !r.rejoinNoted():
+		out = append(out, Todo{Kind: TodoRejoin, After: 5 * time.Second, Jitter: 5 * time.Second})
+	case r.st.suspect && r.st.outside:
 		out = append(out, Todo{Kind: TodoVerify, Jitter: time.Second})
 	}
 	if r.st.publishDue && r.st.state == StateMember {

@@ -73,6 +73,7 @@ type status struct {
 	stale      bool   // joining from outside: somebody has committed since the offer was made
 	outside    bool   // it came in by a commit of its own
 	suspect    bool   // nobody has spoken to it since, and somebody speaks in another epoch
+	strange    uint8  // entries of other epochs since the last one that counts
 	publishDue bool   // a refused commit may have left a wrong GroupInfo with the core
 }
 
@@ -435,6 +436,7 @@ func (s *status) encode(id identity.GroupID) []byte {
 	w.Bool(s.outside)
 	w.Bool(s.suspect)
 	w.Bool(s.publishDue)
+	w.U8(s.strange)
 	return w.B
 }
 
@@ -470,6 +472,7 @@ func decodeStatus(b []byte) (s status, id identity.GroupID, err error) {
 	s.refreshed, s.refreshAt = r.U64(), r.U64()
 	s.leafFresh, s.known, s.stale = r.Bool(), r.Bool(), r.Bool()
 	s.outside, s.suspect, s.publishDue = r.Bool(), r.Bool(), r.Bool()
+	s.strange = r.U8()
 	if s.state < StateJoining || s.state > StateRemoved {
 		r.Fail()
 	}

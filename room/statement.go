@@ -11,11 +11,13 @@ import (
 // statement examines a device's signed word. A valid one is noted until
 // somebody has carried it out.
 func (r *Room) statement(e *Entry, body []byte, res *Result) {
-	if r.who == nil || r.st.state == StateJoining {
+	joining := r.st.state == StateJoining
+	if joining && r.group != nil {
+		r.notThere(res)
+		return
+	}
+	if r.who == nil {
 		res.Verdict = VerdictUnknown
-		if r.group != nil {
-			r.notThere(res)
-		}
 		return
 	}
 	st, err := identity.DecodeStatement(body)
@@ -25,7 +27,7 @@ func (r *Room) statement(e *Entry, body []byte, res *Result) {
 	}
 	why := r.checkStatement(st, e)
 	res.Verdict = VerdictNoted
-	if r.st.state == StateFrozen { // who is in the room now is beyond this device
+	if joining || r.st.state == StateFrozen { // who is in the room now is beyond this device
 		res.Verdict = VerdictUnknown
 	} else if why != "" {
 		res.refuse(why)
@@ -74,7 +76,7 @@ func (r *Room) checkStatement(st *identity.Statement, e *Entry) string {
 		return ""
 	}
 	kp, c, err := readKeyPackage(r.self.Root, st.KeyPackage)
-	if err != nil || c.Certificate != s.credential.Certificate || kp.Suite() != r.group.Suite() || kp.LastResort() {
+	if err != nil || c.Certificate != s.credential.Certificate || r.group != nil && kp.Suite() != r.group.Suite() || kp.LastResort() {
 		return "a key package that does not fit"
 	}
 	if kp.CheckLifetime(time.UnixMilli(int64(e.Time))) != nil {
@@ -336,9 +338,6 @@ func (r *Room) restart(o *opened) (*Result, error) {
 	r.dropBase()
 	r.forgetMine()
 	r.forgetCounters()
-	for key := range r.noted {
-		r.unnote(key)
-	}
 	for at, id := range r.seenAt {
 		if r.seen[id].seq > o.place.seq {
 			delete(r.seen, id)

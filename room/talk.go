@@ -178,6 +178,7 @@ func (r *Room) accept(e *Entry, sender seat, env *envelope, res *Result) {
 	case counted && env.counter > last+1:
 		res.alarm(AlarmGap, sender.user, sender.device, "Messages are missing: the server has lost them, or holds them back.")
 	}
+	r.hear(sender)
 	r.setCounter(sender.joinID, env.counter)
 	unchecked := r.checkView(sender, env, res)
 	res.Verdict = VerdictApplied
