@@ -46,6 +46,14 @@ func (r *Room) Examine(e Entry, live bool) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	if r.st.state == StateBroken { // what its state cannot follow is not for it to judge
+		if res.Verdict != VerdictApplied {
+			res.Verdict = VerdictUnknown
+		}
+		if before.state == StateBroken {
+			res.Alarms = nil
+		}
+	}
 	res.Changed = res.Changed || before.state != r.st.state
 	if r.st.state == StateRemoved && before.state != StateRemoved {
 		res.Removed = true
@@ -606,9 +614,9 @@ func (r *Room) Unrouted() *Result {
 // leaveBehind: the commit removes this device.
 func (r *Room) leaveBehind(author seat, a *attest, res *Result) error {
 	mine := slices.ContainsFunc(a.statements, func(st *identity.Statement) bool {
-		return st.Device == r.self.Device() && (st.Kind == identity.StatementRejoin || st.Kind == identity.StatementNack)
+		return st.Device == r.self.Device() && r.asked != nil && string(st.KeyPackage) == string(r.asked.KeyPackage.Bytes())
 	})
-	if mine && r.asked != nil {
+	if mine {
 		// the Welcome of the same commit brings it back
 		res.Verdict = VerdictUnknown
 		r.st.state = StateBroken

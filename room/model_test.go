@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -68,6 +69,7 @@ type actor struct {
 	ghosts  []ghost
 	locked  map[uint64]bool
 	offer   []byte // the last one that was tried
+	backup  map[string][]byte
 }
 
 // ghost is the group of a device just before it lost its place: what somebody
@@ -85,6 +87,7 @@ type model struct {
 	mode      Mode
 	sent      map[MessageID]Draft
 	names     int
+	rolled    bool // an old copy of a device was restored
 	noise     bool // the log holds replays, which raise alarms
 	calm      bool // nobody misbehaves in this run
 	misjoined bool // somebody came in by an offer that was out of date
@@ -183,6 +186,10 @@ func (m *model) operation() {
 		m.garbage()
 	case n < 96:
 		m.poison()
+	case n < 97:
+		m.revoke()
+	case n < 98:
+		m.rollBack()
 	default:
 		for _, a := range m.actors {
 			if a.in() && m.rng.IntN(2) == 0 {
@@ -661,6 +668,14 @@ func (m *model) wish() {
 		if m.mode == ModeLink {
 			intent = Intent{Kind: IntentLink, Secret: identity.NewLinkSecret()}
 		}
+	case 3:
+		if links := a.room.rules.Links; len(links) > 0 {
+			intent = Intent{Kind: IntentUnlink, Number: links[0].Number}
+		}
+	case 4:
+		if stranger := m.actors[m.rng.IntN(len(m.actors))]; !stranger.in() {
+			intent = Intent{Kind: IntentBan, User: stranger.user()}
+		}
 	}
 	a.intents = append(a.intents, intent)
 	m.commit(a)
@@ -722,6 +737,59 @@ func (m *model) poison() {
 	a.intents = append(a.intents, Intent{Kind: IntentRefresh})
 	m.log("%s poisons %d (all: %v)", a.who.name, seq, all)
 	m.commit(a)
+}
+
+// revoke disowns a device of somebody who has two.
+func (m *model) revoke() {
+	a := m.pick(func(a *actor) bool {
+		return a.canSpeak() && m.pick(func(b *actor) bool { return b != a && b.user() == a.user() && b.in() }) != nil
+	})
+	if a == nil {
+		return
+	}
+	victim := m.pick(func(b *actor) bool { return b != a && b.user() == a.user() && b.in() })
+	m.catchUp(a, 1000)
+	if !a.canSpeak() {
+		return
+	}
+	ap, err := a.room.Revoke(a.who.key, victim.self.Device())
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	a.save(ap.Records)
+	m.log("%s disowns another device", a.who.name)
+	m.append(a, ap)
+}
+
+// rollBack restores an old copy of a device's disk, or takes one.
+func (m *model) rollBack() {
+	if m.calm {
+		return
+	}
+	a := m.pick((*actor).canSpeak)
+	others := 0
+	for _, b := range m.actors {
+		if b.canSpeak() && b.user() != a.user() {
+			others++
+		}
+	}
+	if others < 2 { // nobody could let it in again
+		return
+	}
+	if a.backup == nil || m.rng.IntN(2) == 0 {
+		a.backup = maps.Clone(a.disk)
+		return
+	}
+	a.disk, a.backup = a.backup, nil
+	a.restart()
+	a.live = false
+	m.rolled = true
+	a.back(a.room.st.place.seq)
+	a.forgetBuilt()
+	m.log("%s is restored from an old copy, at %d", a.who.name, a.room.st.place.seq)
+	m.catchUp(a, 1000)
+	a.live = true
+	m.log("%s is in state %d", a.who.name, a.room.State())
 }
 
 // settle lets everybody catch up and do what is due.

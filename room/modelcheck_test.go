@@ -255,6 +255,9 @@ func (m *model) checkAlarms(members []*actor) {
 	if m.noise {
 		allowed[AlarmReplay] = true
 	}
+	if m.rolled {
+		allowed[AlarmRollback], allowed[AlarmReplay] = true, true
+	}
 	if m.noise || !m.calm { // a locked-out device that undoes too late is in another branch for a while
 		allowed[AlarmFork] = true
 	}
