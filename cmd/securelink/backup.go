@@ -15,6 +15,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/securelink-chat/securelink/core"
 	"github.com/securelink-chat/securelink/store/sqlite"
 )
 
@@ -167,7 +168,21 @@ func restoreBackup(ctx context.Context, backup, data string) (manifest, error) {
 			return m, err
 		}
 	}
+	if err := markRestored(ctx, data); err != nil {
+		return m, err
+	}
 	return m, syncFolder(data)
+}
+
+// markRestored opens a new incarnation of the server's logs: the server signs it
+// to every client, so that they know why a log ends earlier than they saw it.
+// A log that steps back without it is an alarm.
+func markRestored(ctx context.Context, data string) error {
+	store, err := sqlite.Open(ctx, filepath.Join(data, coreFile))
+	if err != nil {
+		return err
+	}
+	return errors.Join(core.Restored(ctx, store, time.Now()), store.Close())
 }
 
 // tarFolder writes a backup as a tar archive.

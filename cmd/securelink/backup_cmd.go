@@ -106,7 +106,8 @@ func restoreCommand() *cobra.Command {
 		Short: "Make a server's data folder from a backup",
 		Long: `Make a server's data folder from a backup, into a folder that is empty. The server
 has the same fingerprint as before. What was written after the backup is gone on
-the server: clients that have it see that the log ends earlier than they know.
+the server: it signs that it was restored, so that clients know why a log ends
+earlier than they saw it.
 
   securelink restore /var/backups/securelink/securelink-20260102-030405 --data /srv/securelink`,
 		Args: cobra.ExactArgs(1),

@@ -114,6 +114,9 @@ func checkRestored(t *testing.T, data, restored string, room wire.RoomID, entrie
 	if err != nil || !ok || head.Seq != uint64(entries) {
 		t.Errorf("the restored room ends at %d, want %d (%v)", head.Seq, entries, err)
 	}
+	if n, err := r.Store.Incarnation(t.Context()); n == 0 || err != nil {
+		t.Errorf("the restored logs are of incarnation %d (%v): clients would take the step back for a lie", n, err)
+	}
 	for _, name := range []string{rootFile, secretFile} {
 		was, err := os.ReadFile(filepath.Join(data, name))
 		is, err2 := os.ReadFile(filepath.Join(restored, name))

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -52,6 +54,7 @@ const about = `SecureLink is an end-to-end encrypted chat that you host yourself
 
 func newRoot() *cobra.Command {
 	cobra.EnableCommandSorting = false
+	cobra.AddTemplateFunc("grouped", grouped)
 	root := &cobra.Command{
 		Use:           "securelink",
 		Short:         "End-to-end encrypted chat that you host yourself",
@@ -89,19 +92,55 @@ func commands() []*cobra.Command {
 		newLimitsCmd(),
 		gatewayCommand(),
 		configCommand(),
+		doctorCommand(),
+		healthcheckCommand(),
 		adminCommand(),
 		backupCommand(),
 		restoreCommand(),
+		manCommand(),
 		versionCommand(),
 	}
+}
+
+// groups are the lines of the first help screen; a command that is in none is
+// among the last.
+var groups = []struct{ title, names string }{
+	{"Run", "serve core gateway"},
+	{"Chat", "chat send listen demo"},
+	{"Look after it", "doctor config admin backup restore"},
+	{"Tools", ""},
+}
+
+// grouped lists the commands for the first help screen, a line a group.
+func grouped(cmd *cobra.Command) string {
+	lines := make([][]string, len(groups))
+	for _, c := range cmd.Commands() {
+		if !c.IsAvailableCommand() {
+			continue
+		}
+		in := len(groups) - 1
+		for i, g := range groups {
+			if slices.Contains(strings.Fields(g.names), c.Name()) {
+				in = i
+			}
+		}
+		lines[in] = append(lines[in], c.Name())
+	}
+	var out strings.Builder
+	for i, g := range groups {
+		if len(lines[i]) > 0 {
+			fmt.Fprintf(&out, "\n  %-14s %s", g.title, strings.Join(lines[i], ", "))
+		}
+	}
+	return out.String()
 }
 
 // usage is cobra's template without what does not fit one screen.
 const usage = `Usage:{{if .Runnable}} {{.UseLine}}{{end}}{{if .HasAvailableSubCommands}}
        {{.CommandPath}} COMMAND -h      more about one command
 
-Commands:{{range .Commands}}{{if .IsAvailableCommand}}
-  {{rpad .Name 10}} {{.Short}}{{end}}{{end}}{{end}}{{if .HasAvailableLocalFlags}}
+Commands:{{if .HasParent}}{{range .Commands}}{{if .IsAvailableCommand}}
+  {{rpad .Name 14}} {{.Short}}{{end}}{{end}}{{else}}{{grouped .}}{{end}}{{end}}{{if .HasAvailableLocalFlags}}
 
 Flags:
 {{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}
