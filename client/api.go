@@ -15,6 +15,7 @@ const (
 	OpLogout   = "logout"   // forget the session; On: erase keys and history
 	OpProfile  = "profile"  // change the own name: Name
 	OpInfo     = "info"     // Info
+	OpClaim    = "claim"    // Link: become the server's administrator and the Lounge's owner
 
 	OpRooms   = "rooms"   // Rooms
 	OpCreate  = "create"  // Text = title, Mode: Room

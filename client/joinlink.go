@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -83,6 +84,36 @@ func (l JoinLink) Text() string {
 
 func (l JoinLink) wire() wire.Link {
 	return wire.Link{ID: l.Secret.ID(), Token: l.Secret.FetchToken()}
+}
+
+// claimAdmin spends the administrator's link: its user runs the server and
+// becomes the Lounge's owner, which the members' own rules make true.
+func (e *Engine) claimAdmin(ctx context.Context, link string) error {
+	_, fragment, _ := strings.Cut(link, "#")
+	values, err := url.ParseQuery(fragment)
+	if err != nil {
+		return &Problem{Code: ProblemUsage, Text: "That is not an administrator's link."}
+	}
+	raw, err := hex.DecodeString(values.Get("admin"))
+	if err != nil || len(raw) != 32 {
+		return &Problem{Code: ProblemUsage, Text: "That is not an administrator's link.", Hint: "Copy the whole of it, with the part after the # sign."}
+	}
+	s, err := e.online(ctx)
+	if err != nil {
+		return err
+	}
+	var claimed wire.ClaimAdminOK
+	err = s.call(ctx, wire.Key{}, wire.ClaimAdmin{Token: wire.Token(raw)}, &claimed)
+	if errors.Is(err, wire.Refuse(wire.BadCredentials)) {
+		return &Problem{Code: wire.BadCredentials.String(), Text: "That link was used before, or is not this server's.", Hint: "securelink serve prints a new one as long as there is no administrator."}
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := e.joinOpen(ctx, s.hello.Lounge); err != nil {
+		return err
+	}
+	return e.chat(s.hello.Lounge).achieve(ctx, room.Intent{Kind: room.IntentOwner, Notice: claimed.Notice})
 }
 
 // joinLink enters the room of a link.

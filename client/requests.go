@@ -98,6 +98,8 @@ func (e *Engine) slow(ctx context.Context, r Request) (ev Event, err error) {
 		return ev, e.login(ctx, r)
 	case OpLogout:
 		return ev, e.logout(ctx, r.On)
+	case OpClaim:
+		return ev, e.claimAdmin(ctx, r.Link)
 	case OpProfile:
 		return ev, e.rename(ctx, r.Name)
 	case OpCreate:

@@ -28,6 +28,7 @@ type Options struct {
 	Login    string // for a new device of an account, or with Register for a new one
 	Register bool
 	Password func(prompt string) (string, error) // asks without showing; nil: cannot
+	Claim    string                              // an administrator's link to open first
 	History  int                                 // lines of the past to show; 0: 20
 }
 
@@ -286,6 +287,19 @@ func (t *talk) password() {
 // enter goes to the room to start in.
 func (t *talk) enter() {
 	if t.room != "" || t.account.State == client.AccountWaiting {
+		return
+	}
+	if t.Claim != "" {
+		link := t.Claim
+		t.Claim = ""
+		t.ask(client.Request{Op: client.OpClaim, Link: link}, func(ev client.Event) {
+			if ev.Problem != nil {
+				t.problem(ev.Problem)
+			} else {
+				t.say("You run this server now, and own its Lounge.")
+			}
+			t.enter()
+		})
 		return
 	}
 	t.join(t.Room)

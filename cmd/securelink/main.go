@@ -88,6 +88,10 @@ func newRoot() *cobra.Command {
 func commands() []*cobra.Command {
 	return []*cobra.Command{
 		newServeCmd(),
+		chatCommand(),
+		sendCommand(),
+		listenCommand(),
+		demoCommand(),
 		newCoreCmd(),
 		newLimitsCmd(),
 		gatewayCommand(),
