@@ -71,8 +71,7 @@ type chat struct {
 	intents  []*intention
 	inbox    []wire.Entry // pushed and not examined, in order
 	behind   bool         // the log has more than inbox
-	core     *wire.RoomState
-	met      *session // whose Watch covers this room
+	met      *session     // whose Watch covers this room
 	welcomes []wire.Welcome
 	commit   commitState
 	due      map[room.TodoKind]time.Time
@@ -256,7 +255,7 @@ func (c *chat) pushed(entry wire.Entry) {
 // announced takes the server's word on the state of the room.
 func (c *chat) announced(state wire.RoomState) {
 	c.mu.Lock()
-	c.core, c.behind = &state, true
+	c.behind = true
 	c.rec.Kind = uint8(state.Kind)
 	c.mu.Unlock()
 	c.poke()

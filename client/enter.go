@@ -267,9 +267,11 @@ func (c *chat) found(ctx context.Context, s *session) error {
 	var refused *wire.Error
 	if errors.As(err, &refused) && refused.Code.Hint() == wire.HintNever {
 		c.mu.Lock()
-		c.trouble, c.rec.Entering = refusal(refused), enterNot
-		c.discardLocked(ctx)
-		c.notifyLocked()
+		if c.rec.Entering == enterFounder {
+			c.trouble, c.rec.Entering = refusal(refused), enterNot
+			c.discardLocked(ctx)
+			c.notifyLocked()
+		}
 		c.mu.Unlock()
 		return errAgain
 	}
@@ -383,9 +385,12 @@ func (c *chat) takeWelcome(ctx context.Context, s *session, w wire.Welcome) erro
 	}
 	c.mu.Lock()
 	state := c.state
+	// A room that was made here and that the server does not know yet gives
+	// way: in a direct chat the other one was faster.
+	fresh := state == nil || c.rec.Entering == enterFounder
 	c.mu.Unlock()
 	var result *room.Result
-	if state != nil {
+	if !fresh {
 		c.mu.Lock()
 		result, err = c.state.Rejoin(in, keys)
 		c.mu.Unlock()
@@ -401,7 +406,7 @@ func (c *chat) takeWelcome(ctx context.Context, s *session, w wire.Welcome) erro
 		}
 		return nil
 	}
-	return c.welcomed(ctx, state, w, result)
+	return c.welcomed(ctx, state, w, result, fresh)
 }
 
 // early follows the log first, for a Welcome whose place was not reached yet.
@@ -422,10 +427,9 @@ func (c *chat) early(ctx context.Context, s *session, w wire.Welcome) error {
 }
 
 // welcomed keeps the state that a Welcome brought.
-func (c *chat) welcomed(ctx context.Context, state *room.Room, w wire.Welcome, result *room.Result) error {
+func (c *chat) welcomed(ctx context.Context, state *room.Room, w wire.Welcome, result *room.Result, fresh bool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	fresh := c.state == nil
 	b := c.newBatch()
 	if fresh {
 		old, err := c.e.cfg.Storage.Load(ctx, Range{Prefix: key(keyState, c.id[:])})

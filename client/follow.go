@@ -15,16 +15,13 @@ func (c *chat) follow(ctx context.Context, s *session) error {
 	defer progress.done()
 	for {
 		c.mu.Lock()
-		behind, pushed, core := c.behind, c.inbox, c.core
+		behind, pushed := c.behind, c.inbox
 		c.inbox = nil
 		var position uint64
 		if c.state != nil {
 			position, _ = c.state.Position()
 		}
 		c.mu.Unlock()
-		if core != nil {
-			c.checkHead(ctx, core)
-		}
 		switch {
 		case behind:
 			var page wire.SyncOK
@@ -273,11 +270,12 @@ func (c *chat) leaveLocked(ctx context.Context, b *batch, finished *[]func()) {
 
 var errOut = &Problem{Code: ProblemNotMember, Text: "You are no longer in this room."}
 
-// checkHead holds the server's word on the log against this device's own.
-func (c *chat) checkHead(ctx context.Context, core *wire.RoomState) {
+// checkHead holds the server's word on the log against this device's own. It
+// is asked on a fresh connection, before anything else was examined on it: the
+// server then cannot be behind what this device knows.
+func (c *chat) checkHead(ctx context.Context, core wire.RoomState) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.core = nil
 	if c.state == nil || !core.Routed {
 		return
 	}

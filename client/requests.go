@@ -412,6 +412,15 @@ func (e *Engine) direct(ctx context.Context, r Request) (*Room, error) {
 		return nil, err
 	}
 	c = e.chat(id)
+	c.mu.Lock()
+	together := c.state != nil && len(c.state.Info().Members) > 1
+	c.mu.Unlock()
+	if together {
+		if err := c.accept(ctx); err != nil {
+			return nil, err
+		}
+		return c.inside(ctx)
+	}
 	if err := c.achieve(ctx, room.Intent{Kind: room.IntentAdd, User: identity.UserID(user.User), KeyPackages: packages}); err != nil {
 		return nil, err
 	}

@@ -95,7 +95,9 @@ func (e *Engine) enter(ctx context.Context, s *session, standing wire.LoginOK) e
 		return err
 	}
 	for _, state := range seen.Rooms {
-		e.chat(state.Room).announced(state)
+		c := e.chat(state.Room)
+		c.checkHead(ctx, state)
+		c.announced(state)
 	}
 	if err := e.inbox(ctx, s); err != nil {
 		return err

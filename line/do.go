@@ -145,7 +145,7 @@ func (t *talk) newRoom(title string) {
 		t.say("Say what to call it: /new NAME")
 		return
 	}
-	t.ask(client.Request{Op: client.OpCreate, Text: title}, func(ev client.Event) {
+	t.change(client.Request{Op: client.OpCreate, Text: title}, func(ev client.Event) {
 		if ev.Problem != nil {
 			t.problem(ev.Problem)
 			return
@@ -173,7 +173,7 @@ func (t *talk) answerInvitation(c command) {
 		t.do(client.Request{Op: client.OpDecline, Room: room.ID}, "Declined.")
 		return
 	}
-	t.ask(client.Request{Op: client.OpAccept, Room: room.ID}, func(ev client.Event) {
+	t.change(client.Request{Op: client.OpAccept, Room: room.ID}, func(ev client.Event) {
 		if ev.Problem != nil {
 			t.problem(ev.Problem)
 			return
@@ -188,7 +188,7 @@ func (t *talk) answerInvitation(c command) {
 
 func (t *talk) leave() {
 	room := t.rooms[t.room]
-	t.ask(client.Request{Op: client.OpLeave, Room: room.ID}, func(ev client.Event) {
+	t.change(client.Request{Op: client.OpLeave, Room: room.ID}, func(ev client.Event) {
 		if ev.Problem != nil {
 			t.problem(ev.Problem)
 			return
@@ -399,7 +399,7 @@ func (t *talk) withDevice(id string, then func(string)) {
 
 func (t *talk) dm(rest string) {
 	open := func(user string) {
-		t.ask(client.Request{Op: client.OpDirect, User: user}, func(ev client.Event) {
+		t.change(client.Request{Op: client.OpDirect, User: user}, func(ev client.Event) {
 			if ev.Problem != nil {
 				t.problem(ev.Problem)
 				return

@@ -31,7 +31,7 @@ func (t *talk) join(where string) {
 		}
 		return
 	}
-	t.ask(request, func(ev client.Event) {
+	t.change(request, func(ev client.Event) {
 		if ev.Problem != nil {
 			t.problem(ev.Problem)
 			if t.room == "" && (!t.Terminal || t.ended) {
@@ -101,10 +101,6 @@ func (t *talk) show(room client.Room) {
 		t.say("%s", SafeLine(room.Blocked))
 	}
 	t.fill()
-	for _, text := range t.early {
-		t.do(client.Request{Op: client.OpSend, Room: t.room, Text: text}, "")
-	}
-	t.early = nil
 }
 
 func (t *talk) roomChanged(room client.Room) {

@@ -67,6 +67,7 @@ type talk struct {
 	order    []string               // their ids, oldest first
 	noted    map[string]bool        // rooms whose news were mentioned
 	asking   func(string)           // takes the next line, instead of a message
+	hold     int                    // changes of place under way
 	ended    bool                   // no more input
 	endedAt  time.Time
 	leaving  bool
@@ -75,7 +76,6 @@ type talk struct {
 	again    bool // another one is wanted then
 	progress string
 	code     string
-	early    []string        // typed before there was a room
 	pending  map[string]bool // own messages that wait, by id
 	waiting  int             // how many
 	failed   string          // the newest one that was not sent
@@ -101,14 +101,17 @@ func (t *talk) run() error {
 	tick := time.NewTicker(250 * time.Millisecond)
 	defer tick.Stop()
 	t.lost = time.Now()
+	t.hold = 1 // until the account is known
 	for !t.leaving {
 		select {
 		case ev := <-t.engine.Events():
 			t.event(ev)
-		case text, open := <-lines:
+		case text, open := <-t.listening(lines):
 			if !open {
 				lines, t.ended, t.endedAt = nil, true, time.Now()
-				t.inputEnded()
+				if t.Terminal {
+					t.stop(nil)
+				}
 				continue
 			}
 			t.typed(text)
@@ -119,6 +122,25 @@ func (t *talk) run() error {
 		}
 	}
 	return t.err
+}
+
+// listening is where the next line comes from: nowhere, while what was typed
+// before it is still being done. A script's lines are done one by one.
+func (t *talk) listening(lines <-chan string) <-chan string {
+	if t.asking != nil || t.hold == 0 && (t.Terminal || len(t.replies) == 0) {
+		return lines
+	}
+	return nil
+}
+
+// change sends a request after which the talk is elsewhere: what is typed in
+// the meantime waits for that.
+func (t *talk) change(r client.Request, then func(client.Event)) {
+	t.hold++
+	t.ask(r, func(ev client.Event) {
+		t.hold--
+		then(ev)
+	})
 }
 
 // readLines reads lines until the input ends.
@@ -211,6 +233,7 @@ func (t *talk) accountChanged(a client.Account) {
 	if !first {
 		return
 	}
+	t.hold--
 	switch a.State {
 	case client.AccountNone:
 		t.begin()
@@ -242,7 +265,7 @@ func (t *talk) begin() {
 }
 
 func (t *talk) guest(name string) {
-	t.ask(client.Request{Op: client.OpGuest, Name: strings.TrimSpace(name)}, func(ev client.Event) {
+	t.change(client.Request{Op: client.OpGuest, Name: strings.TrimSpace(name)}, func(ev client.Event) {
 		if ev.Problem == nil {
 			t.enter()
 			return
@@ -274,7 +297,7 @@ func (t *talk) password() {
 	if t.Register {
 		request.Op = client.OpRegister
 	}
-	t.ask(request, func(ev client.Event) {
+	t.change(request, func(ev client.Event) {
 		if ev.Problem != nil {
 			t.problem(ev.Problem)
 			t.stop(ErrRefused)
@@ -292,7 +315,7 @@ func (t *talk) enter() {
 	if t.Claim != "" {
 		link := t.Claim
 		t.Claim = ""
-		t.ask(client.Request{Op: client.OpClaim, Link: link}, func(ev client.Event) {
+		t.change(client.Request{Op: client.OpClaim, Link: link}, func(ev client.Event) {
 			if ev.Problem != nil {
 				t.problem(ev.Problem)
 			} else {
@@ -326,26 +349,10 @@ func (t *talk) typed(text string) {
 		return
 	}
 	if t.room == "" {
-		t.waitForRoom(c.rest)
+		t.say("You are in no room. /rooms lists yours, /join goes to one.")
 		return
 	}
 	t.do(client.Request{Op: client.OpSend, Room: t.room, Text: c.rest}, "")
-}
-
-// waitForRoom keeps what was typed before there is a room to say it in.
-func (t *talk) waitForRoom(text string) {
-	if t.account.State == client.AccountWaiting {
-		t.say("This device is not in yet.")
-		return
-	}
-	t.early = append(t.early, text)
-}
-
-// inputEnded lets what was typed be sent, then ends.
-func (t *talk) inputEnded() {
-	if t.Terminal {
-		t.stop(nil)
-	}
 }
 
 // passed is called a few times a second.
@@ -357,7 +364,7 @@ func (t *talk) passed() {
 	if !t.ended {
 		return
 	}
-	busy := len(t.replies) > 0 || len(t.early) > 0 || t.waiting > 0 || t.room == "" && t.account.State != client.AccountWaiting
+	busy := len(t.replies) > 0 || t.hold > 0 || t.waiting > 0
 	switch {
 	case !busy:
 		t.stop(nil)
