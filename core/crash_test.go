@@ -1,3 +1,5 @@
+//go:build unix
+
 package core_test
 
 import (
@@ -12,8 +14,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"runtime/pprof"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -29,6 +33,8 @@ import (
 const (
 	childFolder = "SECURELINK_TEST_SERVER_FOLDER"
 	childRoot   = "SECURELINK_TEST_SERVER_ROOT"
+	// childProfile is set by hand, to profile the server of a benchmark.
+	childProfile = "SECURELINK_TEST_SERVER_PROFILE"
 )
 
 func TestMain(m *testing.M) {
@@ -56,8 +62,8 @@ func serveChild(folder string) error {
 	if err != nil {
 		return err
 	}
-	limits := wire.DefaultLimits().With(wire.NewConnections, 100000).With(wire.MessageBurst, 1<<20).With(wire.RequestRate, 1<<20).With(wire.RequestsInFlight, 1000).
-		With(wire.ConnectionsPerAddress, 100000).With(wire.AccountsPerAddress, 100000)
+	limits := wire.DefaultLimits().With(wire.NewConnections, 100000).With(wire.MessageBurst, 1<<30).With(wire.RequestRate, 1<<30).With(wire.RequestsInFlight, 1<<20).
+		With(wire.JoinersPerEntry, 1000).With(wire.SendQueueBytes, 64<<20).With(wire.SendQueueItems, 1<<20).With(wire.ConnectionsPerAddress, 100000).With(wire.AccountsPerAddress, 100000)
 	server, err := core.New(context.Background(), core.Config{Keys: core.NewKeys(root, root.NewOnline(1, time.Now().Add(core.OnlineTime))),
 		Store: store, Bus: local.New(), Limits: &limits})
 	if err != nil {
@@ -77,8 +83,29 @@ func serveChild(folder string) error {
 			go func() { _ = server.Serve(context.Background(), link.NetConn(conn)) }()
 		}
 	}()
+	if profile := os.Getenv(childProfile); profile != "" {
+		f, err := os.Create(profile)
+		if err != nil {
+			return err
+		}
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+	}
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
-		fmt.Println(memory())
+		switch lines.Text() {
+		case "memory":
+			fmt.Println(memory())
+		case "cpu":
+			var use syscall.Rusage
+			if err := syscall.Getrusage(syscall.RUSAGE_SELF, &use); err != nil {
+				return err
+			}
+			fmt.Println(use.Utime.Nano() + use.Stime.Nano())
+		case "end":
+			return nil
+		}
 	}
 	return nil
 }
@@ -133,16 +160,28 @@ func (c *child) line(t testing.TB) string {
 	return strings.TrimSpace(line)
 }
 
-// memory asks the child what it holds.
-func (c *child) memory(t testing.TB) (n uint64) {
+// ask has the child say a number.
+func (c *child) ask(t testing.TB, what string) (n int64) {
 	t.Helper()
-	if _, err := fmt.Fprintln(c.stdin); err != nil {
+	if _, err := fmt.Fprintln(c.stdin, what); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := fmt.Sscan(c.line(t), &n); err != nil {
 		t.Fatal(err)
 	}
 	return n
+}
+
+// memory is what the child holds, in bytes.
+func (c *child) memory(t testing.TB) int64 { return c.ask(t, "memory") }
+
+// cpu is the processor time that the child has used.
+func (c *child) cpu(t testing.TB) time.Duration { return time.Duration(c.ask(t, "cpu")) }
+
+// end lets the child leave by itself, so that its profile is written.
+func (c *child) end() {
+	_, _ = fmt.Fprintln(c.stdin, "end")
+	_ = c.cmd.Wait()
 }
 
 func (c *child) kill() {
