@@ -360,9 +360,10 @@ func TestRefusedMeansRefused(t *testing.T) {
 }
 
 func TestConnectTimeout(t *testing.T) {
+	t.Parallel()
 	st := start(t, socketio.Options{
-		ConnectTimeout: 100 * time.Millisecond,
-		Engine:         engineio.Options{PingInterval: 10 * time.Millisecond},
+		ConnectTimeout: time.Second,
+		Engine:         engineio.Options{PingInterval: 50 * time.Millisecond},
 	})
 	c := st.dial(t)
 	wantEnd(t, c) // although it answers pings
@@ -370,7 +371,7 @@ func TestConnectTimeout(t *testing.T) {
 	send(t, c, `42["echo"]`) // before CONNECT
 	wantEnd(t, c)
 	c, _ = st.enter(t)
-	for range 15 { // pings, one in 10 ms
+	for range 25 { // pings, one in 50 ms
 		if data, _, err := c.Read(); err != nil || string(data) != "2" {
 			t.Fatalf("received %q, %v, want a ping", data, err)
 		}

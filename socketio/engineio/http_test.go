@@ -387,10 +387,11 @@ func TestWhatIsNotFetchedIsBounded(t *testing.T) {
 // TestWriteTimeoutOfTheServer parks a poll for longer than the HTTP server
 // lets an answer take.
 func TestWriteTimeoutOfTheServer(t *testing.T) {
-	st := start(t, engineio.Options{PingInterval: 300 * time.Millisecond})
+	t.Parallel()
+	st := start(t, engineio.Options{PingInterval: 800 * time.Millisecond})
 	srv := httptest.NewUnstartedServer(st.Server)
-	srv.Config.WriteTimeout = 100 * time.Millisecond
-	srv.Config.ReadTimeout = 100 * time.Millisecond
+	srv.Config.WriteTimeout = 300 * time.Millisecond
+	srv.Config.ReadTimeout = 300 * time.Millisecond
 	srv.Start()
 	defer srv.Close()
 	p := &eioclient.Poller{Base: srv.URL + "/"}

@@ -33,7 +33,7 @@ func ourGoroutines() int {
 // TestReconnectsLeaveNothing opens and ends sessions in every way there is and
 // looks for what stays.
 func TestReconnectsLeaveNothing(t *testing.T) {
-	st := start(t, engineio.Options{CloseTimeout: 20 * time.Millisecond, UpgradeTimeout: 20 * time.Millisecond})
+	st := start(t, engineio.Options{CloseTimeout: 20 * time.Millisecond})
 	ways := []func(t *testing.T){
 		func(t *testing.T) { st.dial(t).Close() },
 		func(t *testing.T) { c := st.dial(t); _ = c.Text("nonsense"); wantEnd(t, c); c.Close() },

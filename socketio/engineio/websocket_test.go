@@ -140,7 +140,8 @@ func TestMalformedFrames(t *testing.T) {
 }
 
 func TestHeartbeat(t *testing.T) {
-	const interval, timeout = 60 * time.Millisecond, 80 * time.Millisecond
+	t.Parallel()
+	const interval, timeout = 50 * time.Millisecond, time.Second
 	st := start(t, engineio.Options{PingInterval: interval, PingTimeout: timeout})
 	c := st.dial(t)
 	for range 3 {
@@ -190,7 +191,8 @@ func (b busy) Message([]byte, bool)          { b.entered <- struct{}{}; <-b.leav
 func (b busy) Closed(reason engineio.Reason) { b.station.ends <- reason }
 
 func TestBusyApplicationIsNotThePeersFault(t *testing.T) {
-	const timeout = 40 * time.Millisecond
+	t.Parallel()
+	const timeout = 500 * time.Millisecond
 	b := busy{entered: make(chan struct{}, 10), leave: make(chan struct{})}
 	var st *station
 	st = startWith(t, engineio.Options{PingInterval: 20 * time.Millisecond, PingTimeout: timeout, StallTimeout: time.Minute},
@@ -215,7 +217,7 @@ func TestBusyApplicationIsNotThePeersFault(t *testing.T) {
 	select {
 	case reason := <-st.ends:
 		t.Fatalf("ended with %q while the application was busy", reason)
-	case <-time.After(5 * timeout):
+	case <-time.After(3 * timeout):
 	}
 	close(b.leave)
 	for range 3 {
@@ -241,7 +243,8 @@ func TestStallIsBounded(t *testing.T) {
 }
 
 func TestSlowUploadKeepsTheSession(t *testing.T) {
-	st := start(t, engineio.Options{PingInterval: 20 * time.Millisecond, PingTimeout: 20 * time.Millisecond, PacketTimeout: 10 * time.Second})
+	t.Parallel()
+	st := start(t, engineio.Options{PingInterval: 20 * time.Millisecond, PingTimeout: 500 * time.Millisecond, PacketTimeout: 10 * time.Second})
 	c := st.dial(t)
 	if err := c.Frame(frame(false, ws.OpText, "4sl")); err != nil {
 		t.Fatal(err)
@@ -249,7 +252,7 @@ func TestSlowUploadKeepsTheSession(t *testing.T) {
 	select {
 	case reason := <-st.ends:
 		t.Fatalf("ended with %q amid an upload", reason)
-	case <-time.After(200 * time.Millisecond):
+	case <-time.After(1200 * time.Millisecond):
 	}
 	if err := errors.Join(c.Frame(frame(true, ws.OpContinuation, "ow")), c.Text("3")); err != nil {
 		t.Fatal(err)
@@ -390,6 +393,7 @@ func TestPreparedReachesBothTransports(t *testing.T) {
 }
 
 func TestUpgradesThatFail(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]func(c *eioclient.Conn) error{
 		"says something else": func(c *eioclient.Conn) error { return c.Text("4hello") },
 		"bytes":               func(c *eioclient.Conn) error { return c.Binary([]byte("2probe")) },
@@ -400,7 +404,7 @@ func TestUpgradesThatFail(t *testing.T) {
 		"changes its mind":    func(c *eioclient.Conn) error { return errors.Join(c.Text("2probe"), c.Text("4x")) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			st := start(t, engineio.Options{UpgradeTimeout: 300 * time.Millisecond})
+			st := start(t, engineio.Options{UpgradeTimeout: time.Second})
 			p := st.poll(t)
 			session := <-st.opened
 			conn := st.probe(t, p.SID)
@@ -490,7 +494,8 @@ func TestProbedPollsAreReleasedSlowly(t *testing.T) {
 }
 
 func TestSessionTimesOutDuringUpgrade(t *testing.T) {
-	st := start(t, engineio.Options{PingInterval: 50 * time.Millisecond, PingTimeout: 50 * time.Millisecond})
+	t.Parallel()
+	st := start(t, engineio.Options{PingInterval: 400 * time.Millisecond, PingTimeout: 400 * time.Millisecond})
 	p := st.poll(t)
 	c := st.probe(t, p.SID)
 	_ = c.Text("2probe")
