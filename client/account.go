@@ -500,6 +500,9 @@ func (e *Engine) logout(ctx context.Context, erase bool) error {
 	return nil
 }
 
+// suiteWords says what rooms are made with.
+const suiteWords = "MLS, X-Wing with AES-256-GCM and SHA-384, Ed25519; bodies AES-256-CBC with HMAC-SHA-256"
+
 // info describes this device and its server.
 func (e *Engine) info() *Info {
 	e.mu.Lock()
@@ -507,7 +510,7 @@ func (e *Engine) info() *Info {
 	i := &Info{
 		Server: e.cfg.Server, Version: e.cfg.Version, Connected: e.session != nil && e.loggedIn,
 		Fingerprint: hex.EncodeToString(e.server.Pin[:]),
-		Suite:       "MLS, X-Wing with AES-256-GCM and SHA-384, Ed25519; bodies AES-256-CBC with HMAC-SHA-256",
+		Suite:       suiteWords,
 		Link:        "RSA-2048 and X-Wing, AES-256-CBC with HMAC-SHA-256",
 	}
 	if e.account.State != "" {

@@ -136,6 +136,7 @@ func (c *chat) examine(ctx context.Context, entries []wire.Entry, live bool) err
 	before := c.viewLocked()
 	var finished []func()
 	for _, entry := range entries {
+		_, previous := c.state.Position()
 		result, err := c.state.Examine(asEntry(entry), live)
 		switch {
 		case errors.Is(err, room.ErrOld):
@@ -158,6 +159,7 @@ func (c *chat) examine(ctx context.Context, entries []wire.Entry, live bool) err
 		if c.state == nil {
 			break
 		}
+		c.keepChain(b, entry, previous)
 	}
 	if err := b.commitLocked(ctx); err != nil {
 		return err

@@ -34,7 +34,7 @@ func (e *Engine) quick(ctx context.Context, r Request) (ev Event, err error, don
 	case OpSearch:
 		ev.Items, err = e.search(ctx, r)
 		return ev, err, true
-	case OpSend, OpEdit, OpDelete, OpReact, OpRetry, OpDiscard, OpHistory, OpRead, OpMembers, OpAccept, OpSealed, OpTyping:
+	case OpSend, OpEdit, OpDelete, OpReact, OpRetry, OpDiscard, OpHistory, OpRead, OpMembers, OpAccept, OpTyping:
 		c, err := e.known(r.Room)
 		if err != nil {
 			return ev, err, true
@@ -79,8 +79,6 @@ func (c *chat) quick(ctx context.Context, r Request) (ev Event, err error) {
 		ev.Members, err = c.members()
 	case OpAccept:
 		err = c.accept(ctx)
-	case OpSealed:
-		err = &Problem{Code: ProblemGone, Text: "The sealed form of that message is not kept."}
 	case OpTyping:
 		err = c.typing(r.On)
 	}
@@ -120,7 +118,7 @@ func (e *Engine) slow(ctx context.Context, r Request) (ev Event, err error) {
 		return ev, e.renameDevice(ctx, r)
 	case OpRevoke:
 		return ev, e.revoke(ctx, r)
-	case OpInvite, OpRemove, OpBan, OpRole, OpLeave, OpDecline, OpTitle, OpLink, OpUnlink, OpLinks:
+	case OpInvite, OpRemove, OpBan, OpRole, OpLeave, OpDecline, OpTitle, OpLink, OpUnlink, OpLinks, OpSealed:
 		c, err := e.known(r.Room)
 		if err != nil {
 			return ev, err
@@ -143,6 +141,9 @@ func (c *chat) slow(ctx context.Context, r Request) (ev Event, err error) {
 		return ev, c.endLink(ctx, r.Link)
 	case OpLinks:
 		ev.Links, err = c.links(ctx)
+		return ev, err
+	case OpSealed:
+		ev.Sealed, err = c.sealed(ctx, r.Message)
 		return ev, err
 	case OpTitle:
 		if r.Text != "" {

@@ -18,6 +18,7 @@ import (
 //	state/ id[16] …         the room's state machine, as package room cuts it
 //	item/ id[16] u64        one line of its timeline, by cursor
 //	index/ id[16] id[16]    message id -> cursor
+//	chain/ id[16] u64       the log's hash chain around one message, by seq
 //	out/ id[16] u64         one message that waits to be sent, in order
 //	intent/ id[16] …        what this device wants of the room
 const (
@@ -29,6 +30,7 @@ const (
 	keyState    = "state/"
 	keyItem     = "item/"
 	keyIndex    = "index/"
+	keyChain    = "chain/"
 	keyOutbox   = "out/"
 	keyIntent   = "intent/"
 	keyLastUsed = "package-last"

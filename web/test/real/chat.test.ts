@@ -52,6 +52,15 @@ test('the conversation of the original idea, with a reload in the middle', async
   await say(ana, 'Welcome back.');
   await hears(uzair, 'Welcome back.');
 
+  // What the server sees: bytes beside the words, and the words nowhere in them.
+  await uzair.page.locator('[data-message]', { hasText: 'Welcome back.' }).focus();
+  await uzair.page.keyboard.press('i');
+  await uzair.page.locator('dialog .bytes').nth(1).waitFor();
+  const bytes = (await uzair.page.locator('dialog .bytes').allTextContents()).join(' ').replace(/[^0-9a-f]/g, '');
+  expect(bytes.length).toBeGreaterThan(400);
+  expect(bytes).not.toContain(Buffer.from('Welcome').toString('hex'));
+  await uzair.page.keyboard.press('Escape');
+
   // Both see the same safety number.
   const numbers: string[] = [];
   for (const one of [uzair, ana]) {
