@@ -442,9 +442,20 @@ func (a *appending) done(err error) {
 	frame := wire.AppendEntryEvent(make([]byte, 0, len(a.raw)+32), room.id, a.raw)
 	c.s.bus.Publish(roomTopic(room.id), Message{Seq: a.head.Seq, Data: frame})
 	a.unhookRemoved()
+	a.logRoutes()
 	room.mu.Lock()
 	room.pending--
 	room.mu.Unlock()
+}
+
+// logRoutes notes who came and who went.
+func (a *appending) logRoutes() {
+	for _, m := range a.added {
+		a.c.log.Info("joined", logRoom(a.room.id), "joiner", logID(m.Device[:]), "seq", a.head.Seq)
+	}
+	for _, m := range a.removed {
+		a.c.log.Info("left", logRoom(a.room.id), "leaver", logID(m.Device[:]), "seq", a.head.Seq)
+	}
 }
 
 // hookJoinersLocked lets the connections of devices that this entry routed

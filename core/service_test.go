@@ -349,7 +349,7 @@ func TestLogHoldsNoSecret(t *testing.T) {
 		}
 	}
 	// Positive control: the log was written, with what may be in it.
-	for _, want := range []string{"connection accepted", "203.0.113.0/24", "login failed", "administrator", "room founded", "link made", hex.EncodeToString(alice.user[:6])} {
+	for _, want := range []string{"connection accepted", "203.0.113.0/24", "login failed", "administrator", "room founded", "link made", "joined", hex.EncodeToString(alice.user[:6])} {
 		if !strings.Contains(said, want) {
 			t.Errorf("%q is not in the log", want)
 		}
