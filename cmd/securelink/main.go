@@ -102,6 +102,7 @@ func commands() []*cobra.Command {
 		backupCommand(),
 		restoreCommand(),
 		manCommand(),
+		benchCommand(),
 		versionCommand(),
 	}
 }
