@@ -42,6 +42,7 @@ type Group struct {
 	resumptions []resumption // of past epochs, oldest first
 	past        []*pastEpoch // oldest first
 	reInit      *ReInit      // what ended the group
+	guards      []byte       // random bytes for reuse guards, drawn ahead
 }
 
 // storedProposal is a proposal that a commit can refer to.
@@ -294,6 +295,7 @@ func (g *Group) Clone() *Group {
 	secrets.each(func(p *[]byte) { *p = bytesClone(*p) })
 	c.secrets = &secrets
 	c.tree = g.tree.clone()
+	c.guards = nil // clones must not guard with the same bytes
 	c.proposals = slices.Clone(g.proposals)
 	c.resumptions = slices.Clone(g.resumptions)
 	for i := range c.resumptions {

@@ -40,7 +40,7 @@ func (g *Group) protect(a *authenticatedContent, padTo int) ([]byte, error) {
 		plain = append(plain, make([]byte, padTo-len(plain)%padTo)...)
 	}
 	p := &privateMessage{groupID: c.groupID, epoch: c.epoch, contentType: c.contentType, authenticatedData: c.authenticatedData}
-	guard := random(4)
+	guard := g.guard()
 	aead, err := g.cs.newAEAD(key.key)
 	if err != nil {
 		return nil, fmt.Errorf("protect: %w", err)
@@ -53,6 +53,21 @@ func (g *Group) protect(a *authenticatedContent, padTo int) ([]byte, error) {
 	sender := append(appendU32(appendU32(nil, uint32(g.own)), generation), guard...)
 	p.senderData = aead.Seal(nil, nonce, sender, p.senderAAD())
 	return p.message(), nil
+}
+
+// guardBatch is how many reuse guards are drawn at once: in a browser the
+// random source costs as much as the encryption.
+const guardBatch = 32
+
+// guard gives four fresh random bytes. They are never saved, so that a state
+// that is loaded twice guards each time with others.
+func (g *Group) guard() []byte {
+	if len(g.guards) == 0 {
+		g.guards = random(4 * guardBatch)
+	}
+	guard := g.guards[:4:4]
+	g.guards = g.guards[4:]
+	return guard
 }
 
 // guarded is the nonce with the reuse guard in it.
