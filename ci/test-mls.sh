@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# The tests of package mls in the browser's form: js/wasm, under Node.
+# Package mls in the browser's form, js/wasm under Node, and all its vectors
+# natively: under the race detector two large files are run in part.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 exec=$(go env GOROOT)/lib/wasm/go_js_wasm_exec
 GOOS=js GOARCH=wasm go test -short -timeout 5m -exec="$exec" ./mls
+go test -count=1 -run Vectors ./mls

@@ -336,7 +336,9 @@ func TestWipedGroupIsClosed(t *testing.T) {
 func TestSecretsDoNotPrint(t *testing.T) {
 	g := newWorld(t, DefaultSuite, 2)[0]
 	p := newPerson(t, DefaultSuite, "x").keyPackage(t)
-	for _, v := range []any{g, p, p.signer} {
+	pending := must(g.Commit(CommitOptions{Proposals: []Proposal{&Add{p.KeyPackage}}, TreeInWelcome: true}))(t)
+	welcome := must(OpenWelcome(testConfig(), pending.Welcome(), []*PrivateKeyPackage{p}, JoinOptions{}))(t)
+	for _, v := range []any{g, p, p.signer, pending, welcome, g.Records()[0]} {
 		for _, format := range []string{"%v", "%+v", "%#v", "%s"} {
 			if out := fmt.Sprintf(format, v); !bytes.Contains([]byte(out), []byte("[redacted]")) || len(out) > 100 {
 				t.Errorf("%s of %T: %.100s", format, v, out)

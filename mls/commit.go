@@ -88,6 +88,12 @@ type WelcomePiece struct {
 	Welcome    []byte // an MLSMessage
 }
 
+// String keeps the secrets out of logs.
+func (p *Pending) String() string { return "[redacted]" }
+
+// GoString keeps the secrets out of logs.
+func (p *Pending) GoString() string { return "[redacted]" }
+
 // Message is the commit, an MLSMessage.
 func (p *Pending) Message() []byte { return bytesClone(p.message) }
 
@@ -294,7 +300,10 @@ func (g *Group) commit(d *draft) (*Pending, error) {
 	a.confirmationTag = g.cs.mac(n.group.secrets.confirmation, n.group.context.confirmed)
 	g.settle(n.group, a.confirmationTag)
 	p := &Pending{next: n.group, info: info}
-	if err := p.makeWelcome(d, n); err != nil {
+	err = p.makeWelcome(d, n)
+	clear(commitSecret)
+	d.path.wipe()
+	if err != nil {
 		return nil, err
 	}
 	p.message, err = g.frame(a, d.options.PadTo)

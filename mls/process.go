@@ -39,6 +39,12 @@ type Staged struct {
 	finished bool
 }
 
+// String keeps the secrets out of logs.
+func (s *Staged) String() string { return "[redacted]" }
+
+// GoString keeps the secrets out of logs.
+func (s *Staged) GoString() string { return "[redacted]" }
+
 // Info tells what the commit does.
 func (s *Staged) Info() *CommitInfo { return s.info }
 
@@ -416,6 +422,7 @@ func (g *Group) enter(t *transition, a *authenticatedContent, steps []pathStep) 
 		return nil, err
 	}
 	n := g.advance(t, a, initSecret, commitSecret, g.cs.pskSecret(t.psks, psks), keys)
+	clear(commitSecret)
 	clear(n.joiner)
 	clear(n.welcome)
 	n.group.signer = signer

@@ -337,7 +337,7 @@ func simulate(t *testing.T, suite Suite, operations int) {
 
 func TestSimulation(t *testing.T) {
 	operations := 400
-	if testing.Short() {
+	if testing.Short() || raceDetector {
 		operations = 60
 	}
 	t.Run("classical", func(t *testing.T) { simulate(t, X25519AES128, operations) })

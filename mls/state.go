@@ -18,6 +18,12 @@ type Record struct {
 	Value []byte
 }
 
+// String keeps the value out of logs.
+func (r Record) String() string { return fmt.Sprintf("%x [redacted]", r.Key) }
+
+// GoString keeps the value out of logs.
+func (r Record) GoString() string { return r.String() }
+
 // The kinds of records, by the first byte of their keys. What a message
 // changes is in the small ones: a ratchet's position, at a sender's first
 // message also a few secrets of the secret tree.

@@ -81,6 +81,16 @@ func (cs *suite) makePath(steps []pathStep, secret []byte) (*newPath, error) {
 	return p, err
 }
 
+// wipe overwrites the path secrets; nil has none.
+func (p *newPath) wipe() {
+	if p == nil {
+		return
+	}
+	for _, secret := range p.secrets {
+		clear(secret)
+	}
+}
+
 // secretFor is the path secret that opens the path for the leaf at i: that of
 // the lowest step above both.
 func (p *newPath) secretFor(i LeafIndex) []byte {
@@ -231,5 +241,6 @@ func (t *tree) climb(steps []pathStep, secret []byte) (*openedPath, error) {
 			return nil, fmt.Errorf("node %d: derived key is not the published one: %w", s.node, ErrPath)
 		}
 	}
+	p.wipe()
 	return &openedPath{p.commit, p.keys}, nil
 }

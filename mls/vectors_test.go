@@ -49,11 +49,16 @@ func load[T any](t *testing.T, name string) []T {
 	return cases
 }
 
+// heavy are the files that take minutes under the race detector or in a
+// browser's engine. There, and only there, they are run in part.
+var heavy = map[string]bool{"treekem.json": true, "tree-validation.json": true}
+
 // each runs the cases of the suites that we support: all but those with X448,
 // which Go does not have.
 func each[T any](t *testing.T, name string, id func(*T) Suite, f func(t *testing.T, cs *suite, c *T)) {
 	cases := load[T](t, name)
 	ran := 0
+	seen := map[Suite]int{}
 	for i := range cases {
 		s := id(&cases[i])
 		cs, err := lookup(s)
@@ -64,8 +69,8 @@ func each[T any](t *testing.T, name string, id func(*T) Suite, f func(t *testing
 			continue
 		}
 		ran++
-		if testing.Short() && s != X25519AES128 && (name == "treekem.json" || name == "tree-validation.json") {
-			continue // minutes in a browser's engine
+		if seen[s]++; heavy[name] && (testing.Short() || raceDetector) && s != X25519AES128 && seen[s] > 1 {
+			continue // of the other suites only the first: these take minutes here
 		}
 		t.Run(fmt.Sprintf("%d/suite%d", i, s), func(t *testing.T) { f(t, cs, &cases[i]) })
 	}

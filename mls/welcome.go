@@ -128,6 +128,12 @@ type OpenedWelcome struct {
 	epoch   []byte // epoch_secret
 }
 
+// String keeps the secrets out of logs.
+func (w *OpenedWelcome) String() string { return "[redacted]" }
+
+// GoString keeps the secrets out of logs.
+func (w *OpenedWelcome) GoString() string { return "[redacted]" }
+
 // KeyPackage is the one that the Welcome was made for.
 func (w *OpenedWelcome) KeyPackage() *PrivateKeyPackage { return w.key }
 
@@ -278,12 +284,15 @@ func (g *Group) checkSuccessor(context *groupContext) error {
 }
 
 // Join enters the group. tree is the ratchet tree, nil if it is inside the
-// Welcome. It can be called again after an error.
+// Welcome. It can be called again after an error, but not after success.
 func (w *OpenedWelcome) Join(tree []byte) (*Group, *JoinInfo, error) {
 	g, err := w.join(tree)
 	if err != nil {
 		return nil, nil, fmt.Errorf("join: %w", err)
 	}
+	clear(w.epoch)
+	clear(w.secrets.joiner)
+	clear(w.secrets.pathSecret)
 	return g, &JoinInfo{w.signer, g.tree.leaf(w.signer), w.extensions.all(), w.secrets.psks}, nil
 }
 
