@@ -90,3 +90,24 @@ func FuzzExamine(f *testing.F) {
 		}
 	})
 }
+
+// FuzzLoad: damaged records are an error, never a panic, and whatever loads
+// can be stored and loaded again.
+func FuzzLoad(f *testing.F) {
+	_, alice, _, _ := inviteRoom(f)
+	records := alice.records()
+	for i, r := range records {
+		f.Add(uint(i), r.Key, r.Value)
+	}
+	f.Fuzz(func(t *testing.T, at uint, key, value []byte) {
+		bent := append([]Record{}, records...)
+		bent[at%uint(len(bent))] = Record{key, value}
+		room, err := Load(alice.self, bent)
+		if err != nil {
+			return
+		}
+		if _, err := Load(alice.self, room.Records()); err != nil {
+			t.Errorf("what was loaded does not load again: %v", err)
+		}
+	})
+}

@@ -46,7 +46,8 @@ func (m *model) dueOf(a *actor) []Todo {
 	if !a.in() {
 		return nil
 	}
-	return a.room.Todo(m.s.now)
+	_, served := m.offer()
+	return slices.DeleteFunc(a.room.Todo(m.s.now), func(t Todo) bool { return t.Kind == TodoVerify && !served })
 }
 
 func (m *model) quiet() bool {
@@ -182,7 +183,8 @@ func (m *model) checkTimelines(members []*actor) {
 			if i.Seq < last {
 				m.t.Errorf("%s shows entry %d after %d", a.who.name, i.Seq, last)
 			}
-			if at, known := order[i.ID]; known && at != i.Seq {
+			// who comes between a message and its repetition by a restored copy sees the repetition
+			if at, known := order[i.ID]; known && at != i.Seq && !m.rolled {
 				m.t.Errorf("a message is at %d and at %d", at, i.Seq)
 			}
 			seen[i.ID], last, order[i.ID] = true, i.Seq, i.Seq

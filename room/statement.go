@@ -1,11 +1,9 @@
 package room
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/securelink-chat/securelink/identity"
-	"github.com/securelink-chat/securelink/mls"
 )
 
 // statement examines a device's signed word. A valid one is noted until
@@ -204,227 +202,18 @@ func (r *Room) Revoke(key *identity.Key, device identity.DeviceID) (*Append, err
 
 // Nack says that the change which froze this device fails for its keys, and
 // asks to be let in again by a fresh key package.
-func (r *Room) Nack(now time.Time) (*Append, error) {
-	if r.st.state != StateFrozen {
-		return nil, ErrUsage
-	}
-	kp, err := r.freshPackage(now)
-	if err != nil {
-		return nil, err
-	}
-	return r.say(&identity.Statement{Kind: identity.StatementNack, Seq: r.st.frozenSeq, Entry: r.st.frozenHash, KeyPackage: kp}, r.signAsDevice)
-}
-
 // AskRejoin asks the others to give this device new keys: after a rollback or
 // clone (the reason is known then), or for one of identity's reasons.
-func (r *Room) AskRejoin(reason uint8, now time.Time) (*Append, error) {
-	if r.st.state == StateRemoved || r.st.state == StateJoining {
-		return nil, ErrRemoved
-	}
-	if r.st.state == StateBroken && r.st.reason != 0 {
-		reason = r.st.reason
-	}
-	kp, err := r.freshPackage(now)
-	if err != nil {
-		return nil, err
-	}
-	return r.say(&identity.Statement{Kind: identity.StatementRejoin, Seq: r.st.place.seq, Reason: reason, KeyPackage: kp}, r.signAsDevice)
-}
-
 // freshPackage is the key package of the request that is under way, or a new
 // one: a request that lost a race asks again with the same.
-func (r *Room) freshPackage(now time.Time) ([]byte, error) {
-	if r.asked != nil && r.asked.KeyPackage.CheckLifetime(now) == nil {
-		return r.asked.KeyPackage.Bytes(), nil
-	}
-	self := r.self
-	self.Suite = r.group.Suite()
-	kp, err := NewKeyPackage(self, false, now)
-	if err != nil {
-		return nil, err
-	}
-	r.setAsked(kp)
-	return kp.KeyPackage.Bytes(), nil
-}
-
 // Undo takes the change that froze this device back by removing its author, in
 // the epoch before the change. It is for when nobody has helped for a minute.
-func (r *Room) Undo(now time.Time) (*Append, error) {
-	if r.st.state != StateFrozen {
-		return nil, ErrUsage
-	}
-	base := r.undoBase()
-	rules, err := rulesOf(base.View())
-	if err != nil {
-		return nil, err
-	}
-	who, err := rosterOf(r.self.Root, base.View())
-	if err != nil {
-		return nil, err
-	}
-	me, ok := who.seat(r.self.User(), r.self.Device())
-	author := r.st.target.author
-	if !ok || author == me.user || !who.has(author) || rules.role(me.user) < rules.role(author) {
-		return nil, ErrNotAllowed
-	}
-	shadow := *r // the plan is made in the room as it was
-	shadow.group, shadow.rules, shadow.who = base, rules, who
-	p := shadow.plan()
-	p.removeUser(author)
-	p.finish()
-	st := &identity.Statement{Kind: identity.StatementNack, Group: r.id, User: me.user, Device: me.device, JoinID: me.joinID,
-		Seq: r.st.frozenSeq, Entry: r.st.frozenHash}
-	if st.KeyPackage, err = r.freshPackage(now); err != nil {
-		return nil, err
-	}
-	r.signAsDevice(st)
-	p.attest = attest{undo: true, after: r.st.place.mark, statements: []*identity.Statement{st}}
-	if p.attest.tag, err = tagOf(base); err != nil {
-		return nil, err
-	}
-	keep := r.judging
-	r.judging, r.undoing = rules, true
-	defer func() { r.judging, r.undoing = keep, false }()
-	proposals := p.proposals()
-	p.room = r
-	return r.commitWith(base, p, proposals)
-}
-
 // Rejoin takes a Welcome for a room that this device has state of: the answer
 // to a nack or to a request to re-join, or a new invitation. keys are the
 // device's key packages beside the one that it asked with. ErrEarly: examine
 // more of the log first. ErrUnwanted: the device is well, or the Welcome does
 // not continue its log; acknowledge it away.
-func (r *Room) Rejoin(w Welcome, keys []*mls.PrivateKeyPackage) (*Result, error) {
-	asked := r.asked
-	if asked != nil {
-		keys = append([]*mls.PrivateKeyPackage{asked}, keys...)
-	}
-	o, err := r.open(w, keys)
-	if err != nil {
-		return nil, err
-	}
-	wanted := asked != nil && string(asked.KeyPackage.Ref()) == string(o.used)
-	switch r.st.state {
-	case StateFrozen, StateBroken, StateRemoved, StateLeaving, StateJoining:
-		wanted = true
-	}
-	if !wanted && !r.st.unsettled {
-		return nil, ErrUnwanted
-	}
-	if o.place.seq > r.st.place.seq && r.st.state != StateRemoved {
-		return nil, ErrEarly
-	}
-	if hash, known := r.hashAt(o.place.seq); known && hash != o.place.chain {
-		return nil, fmt.Errorf("%w: another history", ErrUnwanted)
-	}
-	return r.restart(o)
-}
-
 // restart replaces the group and sets the position back to the Welcome's place.
-func (r *Room) restart(o *opened) (*Result, error) {
-	var resend []MessageID
-	if r.st.unsettled {
-		resend = r.ownFrom(r.st.target.seq)
-	}
-	r.dropPending()
-	r.dropFlights()
-	r.setAsked(nil)
-	if r.group != nil {
-		for _, rec := range r.group.Records() {
-			r.put("m/"+string(rec.Key), nil)
-		}
-	}
-	r.dropBase()
-	r.forgetMine()
-	r.forgetCounters()
-	for at, id := range r.seenAt {
-		if r.seen[id].seq > o.place.seq {
-			delete(r.seen, id)
-			delete(r.seenAt, at)
-			r.put(slot('i', at), nil)
-		}
-	}
-	before := r.st
-	res, err := r.enter(o)
-	if err != nil {
-		return nil, err
-	}
-	r.st.time = before.time
-	r.st.known = before.known && before.state != StateRemoved && before.state != StateLeaving
-	res.Resend = resend
-	res.Records = append(res.Records, r.flush()...)
-	return res, nil
-}
-
 // Resync prepares to replace this device's leaf in an open room by a commit of
 // its own; as after JoinExternal, Enter gives what to append.
-func (r *Room) Resync(o Offer) ([]Record, error) {
-	if r.rules == nil || r.rules.Mode != ModeOpen {
-		return nil, ErrNotAllowed
-	}
-	fresh := newRoom(r.self, r.id)
-	if err := fresh.knock(o); err != nil {
-		return nil, err
-	}
-	records := []Record{}
-	for _, rec := range r.Records() {
-		records = append(records, Record{Key: rec.Key})
-	}
-	ring, time, fail := r.ring, r.st.time, r.fail
-	*r = *fresh
-	r.fail = fail
-	for seq, m := range ring {
-		if seq < r.st.place.seq {
-			r.remember(seq, m.hash, m.author)
-		}
-	}
-	r.st.time = time
-	return append(records, r.flush()...), nil
-}
-
 // Records gives everything that there is to store.
-func (r *Room) Records() []Record {
-	saved := r.dirty
-	r.dirty = map[string][]byte{}
-	if r.group != nil {
-		r.putGroup(r.group.Records())
-	}
-	clear(r.wayback)
-	r.storeBase()
-	for seq, m := range r.ring {
-		r.remember(seq, m.hash, m.author)
-	}
-	for at, id := range r.seenAt {
-		r.put(slot('i', at), encodeSeen(r.seen[id]))
-	}
-	for id, n := range r.counters {
-		r.setCounter(id, n)
-	}
-	for hash, n := range r.noted {
-		r.note(hash, n)
-	}
-	flights, own := r.flights, r.ownSince
-	r.flights, r.ownSince = nil, nil
-	for _, f := range flights {
-		r.addFlight(f)
-	}
-	for _, s := range own {
-		r.addOwn(s)
-	}
-	for epoch, tag := range r.epochTags {
-		r.keepTag(epoch, tag)
-	}
-	for hash := range r.mine {
-		r.put("y/"+string(hash[:]), []byte{1})
-	}
-	if r.asked != nil {
-		r.setAsked(r.asked)
-	}
-	if r.pending != nil {
-		r.setPending(r.pending, r.pendingID)
-	}
-	out := r.flush()
-	r.dirty = saved
-	return out
-}

@@ -1,0 +1,326 @@
+package room
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/securelink-chat/securelink/identity"
+)
+
+func (m *model) resync(a *actor) {
+	records, err := a.room.Resync(Offer{Group: m.s.group, GroupInfo: m.s.info, Tree: m.s.tree})
+	if err != nil {
+		m.log("%s cannot resync: %v", a.who.name, err)
+		return
+	}
+	a.save(records)
+	a.back(a.room.st.place.seq)
+	a.forgetBuilt()
+	m.log("%s resyncs", a.who.name)
+	m.enter(a)
+}
+
+func (m *model) enter(a *actor) {
+	m.catchUp(a, 1000)
+	if a.room.State() != StateJoining {
+		return
+	}
+	ap, err := a.room.Enter()
+	if errors.Is(err, ErrStale) {
+		m.knock(a)
+		return
+	}
+	if err != nil {
+		m.t.Fatalf("%s: %v", a.who.name, err)
+	}
+	a.save(ap.Records)
+	m.append(a, ap)
+}
+
+func (m *model) offer() (Offer, bool) {
+	offer := Offer{Group: m.s.group, GroupInfo: m.s.info, Tree: m.s.tree}
+	if m.mode != ModeOpen {
+		link := m.anyLink()
+		if link == nil {
+			return offer, false
+		}
+		l := m.s.links[link.ID()]
+		offer.Link, offer.GroupInfo, offer.Tree = link, l.GroupInfo, l.Tree
+	}
+	return offer, true
+}
+
+func (m *model) verify(a *actor) {
+	offer, ok := m.offer()
+	if !ok {
+		return
+	}
+	res, err := a.room.Verify(offer)
+	if err != nil {
+		m.log("%s cannot verify: %v", a.who.name, err)
+		return
+	}
+	a.save(res.Records)
+	if res.Undone != 0 {
+		m.misjoined = true
+		m.log("%s had joined by an old offer", a.who.name)
+		a.back(res.Undone - 1)
+		a.resend = append(a.resend, res.Resend...)
+		a.forgetBuilt()
+		m.collect(a)
+	}
+}
+
+func (m *model) knock(a *actor) {
+	offer, ok := m.offer()
+	if !ok {
+		return
+	}
+	offer.Again = bytes.Equal(offer.GroupInfo, a.offer) && m.rng.IntN(4) == 0
+	a.offer = offer.GroupInfo
+	room, records, err := JoinExternal(a.self, offer)
+	if err != nil {
+		m.log("%s cannot join: %v", a.who.name, err)
+		return
+	}
+	if a.room != nil {
+		room.fail = a.room.fail
+	}
+	a.room, a.disk = room, map[string][]byte{}
+	a.save(records)
+	a.setFail()
+	m.log("%s knocks", a.who.name)
+}
+
+func (m *model) anyLink() *identity.LinkSecret {
+	for _, a := range m.actors {
+		if !a.staff() {
+			continue
+		}
+		for _, l := range a.room.rules.Links {
+			if _, ok := m.s.links[l.Secret.ID()]; ok {
+				return &l.Secret
+			}
+		}
+	}
+	return nil
+}
+
+func (m *model) someoneComes() {
+	inside := 0
+	for _, a := range m.actors {
+		if a.in() {
+			inside++
+		}
+	}
+	if inside > 7 {
+		return
+	}
+	if sponsor := m.pick((*actor).canSpeak); sponsor != nil && m.rng.IntN(4) == 0 && inside > 2 {
+		a := m.actorOf(sponsor.who) // a second device: any member adds it
+		adder := m.pick((*actor).canSpeak)
+		adder.intents = append(adder.intents, Intent{Kind: IntentAdd, KeyPackages: [][]byte{a.keyPackage()}})
+		m.log("%s is to add a device of %s", adder.who.name, a.who.name)
+		m.commit(adder)
+		return
+	}
+	byLink := m.mode == ModeLink && m.anyLink() != nil && m.rng.IntN(2) == 0
+	if m.mode == ModeOpen || byLink {
+		a := m.newActor()
+		m.knock(a)
+		if a.room != nil {
+			m.enter(a)
+		}
+		return
+	}
+	if admin := m.pick((*actor).staff); admin != nil {
+		a := m.newActor()
+		admin.intents = append(admin.intents, Intent{Kind: IntentAdd, KeyPackages: [][]byte{a.keyPackage()}})
+		m.log("%s is to add %s", admin.who.name, a.who.name)
+		m.commit(admin)
+	}
+}
+
+func (m *model) someoneGoes() {
+	inside := 0
+	for _, a := range m.actors {
+		if a.canSpeak() {
+			inside++
+		}
+	}
+	if inside < 4 {
+		return
+	}
+	if admin := m.pick((*actor).staff); admin != nil && m.rng.IntN(2) == 0 {
+		victim := m.pick((*actor).in)
+		if victim.user() != admin.user() {
+			admin.intents = append(admin.intents, Intent{Kind: IntentRemove, User: victim.user()})
+			m.log("%s is to remove %s", admin.who.name, victim.who.name)
+			m.commit(admin)
+		}
+		return
+	}
+	a := m.pick((*actor).canSpeak)
+	m.catchUp(a, 1000)
+	if !a.canSpeak() {
+		return
+	}
+	ap, err := a.room.Leave()
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	a.save(ap.Records)
+	m.log("%s leaves", a.who.name)
+	m.append(a, ap)
+}
+
+func (m *model) wish() {
+	a := m.pick((*actor).canSpeak)
+	if a == nil {
+		return
+	}
+	other := m.pick((*actor).in)
+	intent := Intent{Kind: IntentRefresh}
+	switch m.rng.IntN(6) {
+	case 0:
+		intent = Intent{Kind: IntentTitle, Text: fmt.Sprint("title ", m.s.head())}
+	case 1:
+		intent = Intent{Kind: IntentRole, User: other.user(), Role: []Role{RoleMember, RoleAdmin, RoleOwner}[m.rng.IntN(3)]}
+	case 2:
+		if m.mode == ModeLink {
+			intent = Intent{Kind: IntentLink, Secret: identity.NewLinkSecret()}
+		}
+	case 3:
+		if links := a.room.rules.Links; len(links) > 0 {
+			intent = Intent{Kind: IntentUnlink, Number: links[0].Number}
+		}
+	case 4:
+		if stranger := m.actors[m.rng.IntN(len(m.actors))]; !stranger.in() {
+			intent = Intent{Kind: IntentBan, User: stranger.user()}
+		}
+	}
+	a.intents = append(a.intents, intent)
+	m.commit(a)
+}
+
+func (m *model) garbage() {
+	if m.calm {
+		return
+	}
+	random := make([]byte, 1+m.rng.IntN(300))
+	for i := range random {
+		random[i] = byte(m.rng.Uint32())
+	}
+	old := m.s.log
+	switch n := m.rng.IntN(6); {
+	case n == 0 || len(old) == 0:
+		m.s.put(EntryHandshake, random, nil)
+	case n == 1:
+		m.s.put(EntryHandshake, append([]byte{byte(1 + m.rng.IntN(2))}, random...), nil)
+	case n == 2: // an old handshake again
+		e := old[m.rng.IntN(len(old))]
+		m.s.put(EntryHandshake, e.Payload, e.Body)
+	case n == 3: // a bent one
+		e := old[m.rng.IntN(len(old))]
+		bent := bytes.Clone(e.Payload)
+		bent[m.rng.IntN(len(bent))] ^= 1 << m.rng.IntN(8)
+		m.s.put(e.Kind, bent, e.Body)
+		m.noise = true
+	case n == 4:
+		m.s.put(EntryMessage, random, random)
+	default: // an old message again
+		e := old[m.rng.IntN(len(old))]
+		m.s.put(EntryMessage, e.Payload, e.Body)
+		m.noise = true
+	}
+	m.log("garbage at %d", m.s.head())
+}
+
+func (m *model) poison() {
+	a := m.pick((*actor).canSpeak)
+	if a == nil || m.calm {
+		return
+	}
+	m.catchUp(a, 1000)
+	if !a.canSpeak() {
+		return
+	}
+	seq, all := m.s.head()+1, m.rng.IntN(4) == 0
+	for _, v := range m.actors {
+		if v.user() != a.user() && (all || m.rng.IntN(2) == 0) {
+			v.locked[seq] = true
+			if v.room != nil {
+				v.setFail()
+			}
+		}
+	}
+	a.intents = append(a.intents, Intent{Kind: IntentRefresh})
+	m.log("%s poisons %d (all: %v)", a.who.name, seq, all)
+	m.commit(a)
+}
+
+func (m *model) revoke() {
+	a := m.pick(func(a *actor) bool {
+		return a.canSpeak() && m.pick(func(b *actor) bool { return b != a && b.user() == a.user() && b.in() }) != nil
+	})
+	if a == nil {
+		return
+	}
+	victim := m.pick(func(b *actor) bool { return b != a && b.user() == a.user() && b.in() })
+	m.catchUp(a, 1000)
+	if !a.canSpeak() {
+		return
+	}
+	ap, err := a.room.Revoke(a.who.key, victim.self.Device())
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	a.save(ap.Records)
+	m.log("%s disowns another device", a.who.name)
+	m.append(a, ap)
+}
+
+func (m *model) rollBack() {
+	if m.calm {
+		return
+	}
+	a := m.pick((*actor).canSpeak)
+	others := 0
+	for _, b := range m.actors {
+		if b.canSpeak() && b.user() != a.user() {
+			others++
+		}
+	}
+	if others < 2 { // nobody could let it in again
+		return
+	}
+	if a.backup == nil || m.rng.IntN(2) == 0 {
+		a.backup = maps.Clone(a.disk)
+		return
+	}
+	a.disk, a.backup = a.backup, nil
+	a.restart()
+	a.live = false
+	m.rolled = true
+	a.back(a.room.st.place.seq)
+	a.forgetBuilt()
+	m.log("%s is restored from an old copy, at %d", a.who.name, a.room.st.place.seq)
+	m.catchUp(a, 1000)
+	a.live = true
+	m.log("%s is in state %d", a.who.name, a.room.State())
+}
+
+func (m *model) settle() {
+	for range 3 {
+		for _, a := range m.actors {
+			m.catchUp(a, 1000)
+			if a.in() {
+				m.work(a)
+			}
+			m.s.now = m.s.now.Add(400 * time.Millisecond)
+		}
+	}
+}

@@ -1,0 +1,206 @@
+package room
+
+import (
+	"errors"
+
+	"github.com/securelink-chat/securelink/identity"
+	"github.com/securelink-chat/securelink/mls"
+)
+
+func (r *Room) doubts() bool {
+	if r.st.state != StateMember && r.st.state != StateWaiting {
+		return false
+	}
+	r.st.strange = min(r.st.strange+1, maxStrange)
+	if r.st.unsettled || r.st.outside && (!r.st.known || r.st.strange == maxStrange) {
+		r.st.suspect = true
+	}
+	return r.st.suspect
+}
+
+func (r *Room) hear(s seat) {
+	if s.user == r.self.User() {
+		return
+	}
+	r.st.strange = 0
+	if _, newcomer := r.counters[s.joinID]; r.st.unsettled && newcomer {
+		return // counters were forgotten with the undo, and begin anew for newcomers only
+	}
+	r.st.unsettled, r.st.suspect = false, false
+}
+
+func (r *Room) misjoined(res *Result) {
+	res.Verdict, res.Changed, res.Undone, res.Alarms = VerdictUnknown, true, r.st.joinSeq, nil
+	res.Resend = r.ownFrom(res.Undone)
+	r.dropFlights()
+	r.dropPending()
+	r.dropBase()
+	r.forgetMine()
+	r.forgetCounters()
+	r.clearOwn()
+	for key := range r.noted {
+		r.unnote(key)
+	}
+	for _, rec := range r.group.Records() {
+		r.put("m/"+string(rec.Key), nil)
+	}
+	r.group.Wipe()
+	r.group = nil
+	r.st.state, r.st.stale = StateJoining, true
+}
+
+func (r *Room) freeze(e *Entry, info *mls.CommitInfo, res *Result) error {
+	author, err := r.authorOf(info)
+	if err != nil {
+		return err
+	}
+	if r.base != nil && r.st.target.author != author.user {
+		r.dropBase()
+	}
+	if r.base == nil {
+		r.st.target = target{e.Seq, author.user}
+	}
+	r.remember(e.Seq, r.st.place.chain, author.user)
+	r.st.state, r.st.frozenSeq, r.st.frozenHash, r.st.frozenBy = StateFrozen, e.Seq, r.st.place.chain, author.user
+	r.st.nacked, r.st.ahead = false, false
+	res.Verdict, res.Changed = VerdictFrozen, true
+	return nil
+}
+
+func (r *Room) undoBase() *mls.Group {
+	if r.base != nil {
+		return r.base
+	}
+	if r.st.state == StateFrozen {
+		return r.group
+	}
+	return nil
+}
+
+func (r *Room) thaw(e *Entry, message []byte, header mls.Header, res *Result) error {
+	base := r.undoBase()
+	if header.Epoch == base.Epoch() {
+		return r.tryUndo(e, message, res)
+	}
+	r.st.ahead = r.st.ahead || header.Epoch > r.group.Epoch()
+	res.Verdict = VerdictUnknown
+	return nil
+}
+
+func (r *Room) tryUndo(e *Entry, message []byte, res *Result) error {
+	base := r.undoBase()
+	rules, err := rulesOf(base.View())
+	if err != nil {
+		return err
+	}
+	keep := r.judging
+	r.judging, r.undoing = rules, true
+	defer func() { r.judging, r.undoing = keep, false }()
+	if r.pending != nil && sum(message) == r.pendingHash {
+		return r.ownCommit(e, base, res)
+	}
+	a, err := attestOf(message)
+	if err != nil || !a.undo {
+		res.refuse("a commit of an epoch that is over")
+		r.maybePublish(res)
+		return nil
+	}
+	received, err := base.Process(message)
+	if base == r.group {
+		r.putChanges()
+	} else {
+		r.storeBase()
+	}
+	private, _ := errors.AsType[*mls.PrivateError](err)
+	switch {
+	case err == nil && received.Commit != nil:
+		return r.applyStaged(e, base, received.Commit, res)
+	case private != nil:
+		return r.freezeAtUndo(e, base, private.Info, res)
+	case errors.Is(err, mls.ErrUsage), errors.Is(err, mls.ErrState), errors.Is(err, mls.ErrClosed):
+		return err
+	}
+	res.refuse("an undo that does not count")
+	r.maybePublish(res)
+	return nil
+}
+
+func (r *Room) freezeAtUndo(e *Entry, base *mls.Group, info *mls.CommitInfo, res *Result) error {
+	if base != r.group {
+		r.backTo(base)
+	}
+	r.base = nil
+	r.storeBase()
+	r.st.state = StateFrozen
+	return r.freeze(e, info, res)
+}
+
+func (r *Room) backTo(base *mls.Group) {
+	old := r.group
+	r.putGroup(base.Diff(old))
+	r.group = base
+	r.base = nil
+	old.Wipe()
+}
+
+func attestOf(message []byte) (*attest, error) {
+	header, err := mls.Peek(message)
+	if err != nil {
+		return nil, err
+	}
+	return decodeAttest(header.AuthenticatedData)
+}
+
+func (r *Room) keepBase(e *Entry, from *mls.Group, author identity.UserID, undone bool) {
+	if !undone && r.base != nil && r.st.target.author == author {
+		return
+	}
+	if r.base != nil && r.base != from {
+		r.base.Wipe()
+	}
+	r.base = from
+	r.st.target = target{e.Seq, author}
+	r.clearOwn()
+}
+
+func (r *Room) dropBase() {
+	if r.base != nil && r.base != r.group {
+		r.base.Wipe()
+	}
+	r.base = nil
+	r.storeBase()
+	r.clearOwn()
+}
+
+func (r *Room) takeBack(e *Entry, base *mls.Group, res *Result) {
+	frozen := r.st.state == StateFrozen
+	res.Undone = r.st.target.seq
+	res.Resend = r.ownFrom(res.Undone)
+	if frozen {
+		r.st.state = StateMember
+		r.st.unsettled = true
+	}
+	r.st.frozenSeq, r.st.frozenHash, r.st.frozenBy = 0, Hash{}, identity.UserID{}
+	r.st.nacked, r.st.ahead = false, false
+	r.forgetCounters()
+	r.forgetNacks(r.st.target.seq)
+	for seq := r.st.target.seq; seq <= e.Seq; seq++ {
+		if id, ok := r.seenAt[seq%seenSize]; ok && r.seen[id].seq == seq {
+			delete(r.seen, id)
+			delete(r.seenAt, seq%seenSize)
+			r.put(slot('i', seq%seenSize), nil)
+		}
+	}
+	if base != r.group {
+		r.backTo(base)
+	}
+}
+
+func (r *Room) ownFrom(seq uint64) (ids []MessageID) {
+	for _, s := range r.ownSince {
+		if s.seq >= seq {
+			ids = append(ids, s.id)
+		}
+	}
+	return ids
+}
