@@ -1,9 +1,11 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/securelink-chat/securelink/room"
 	"github.com/securelink-chat/securelink/wire"
@@ -254,6 +256,12 @@ func (c *chat) leaveLocked(ctx context.Context, b *batch, finished *[]func()) {
 	pairs, err := c.e.cfg.Storage.Load(ctx, Range{Prefix: key(keyState, c.id[:])})
 	if err == nil {
 		for _, p := range pairs {
+			b.add(drop(p.Key))
+		}
+	}
+	// What this very step was about to keep goes too.
+	for _, p := range slices.Clone(b.puts) {
+		if !p.Delete && bytes.HasPrefix(p.Key, key(keyState, c.id[:])) {
 			b.add(drop(p.Key))
 		}
 	}

@@ -448,7 +448,7 @@ func (t *talk) search(words string) {
 			t.problem(ev.Problem)
 			return
 		}
-		t.say("%s on this device:", count(len(ev.Items), "match"))
+		t.say("%s found on this device:", count(len(ev.Items), "message"))
 		for i := len(ev.Items) - 1; i >= 0; i-- {
 			item := ev.Items[i]
 			t.say("  %s  %s  %s", time.UnixMilli(item.Time).Format("2006-01-02 15:04"), SafeLine(t.rooms[item.Room].Title), Render(item))

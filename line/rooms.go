@@ -130,11 +130,11 @@ func (t *talk) mention(before, room client.Room) {
 
 // itemCame shows an item of this room that is new, or how one has changed.
 func (t *talk) itemCame(item client.Item) {
-	if item.Room != t.room {
-		return
-	}
 	if item.Own {
 		t.own(item)
+	}
+	if item.Room != t.room {
+		return
 	}
 	if before, ok := t.items[item.ID]; ok {
 		if text := renderChange(before, item); text != "" {
@@ -163,7 +163,9 @@ func (t *talk) own(item client.Item) {
 		t.pending[item.ID] = true
 	case item.State == client.StateFailed:
 		delete(t.pending, item.ID)
-		t.failed = item.ID
+		if item.Room == t.room {
+			t.failed = item.ID
+		}
 		t.say("NOT SENT: %q: %s Type /retry to try again.", cut(SafeLine(item.Text), 40), reason(item, "the server refused it."))
 	default:
 		delete(t.pending, item.ID)

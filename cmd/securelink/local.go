@@ -109,6 +109,22 @@ func answerOne(ctx context.Context, conn net.Conn, hub *line.Hub) {
 	json.NewEncoder(conn).Encode(line.Send(ctx, port, r)) // nobody is left to tell of an error
 }
 
+// dialLocal waits a little for a process that has just begun.
+func dialLocal(ctx context.Context, path string) (net.Conn, error) {
+	var d net.Dialer
+	for attempt := 0; ; attempt++ {
+		conn, err := d.DialContext(ctx, "unix", path)
+		if err == nil || attempt == 50 {
+			return conn, err
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
 // handOver gives a message to the process that has the profile.
 func handOver(ctx context.Context, folder string, r line.SendRequest) (line.SendResult, error) {
 	path, forget, err := short(folder)
@@ -116,8 +132,7 @@ func handOver(ctx context.Context, folder string, r line.SendRequest) (line.Send
 		return line.SendResult{}, err
 	}
 	defer forget()
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "unix", path)
+	conn, err := dialLocal(ctx, path)
 	if err != nil {
 		return line.SendResult{}, fmt.Errorf("the profile is in use and does not take messages: %w", err)
 	}

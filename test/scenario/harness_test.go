@@ -1,0 +1,299 @@
+// Package scenario tells stories with the real binary: servers and clients as
+// processes, as people run them.
+package scenario
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// patience is for machines that are busy with other things.
+const patience = 90 * time.Second
+
+// binary is built once for all stories.
+var binary string
+
+func TestMain(m *testing.M) {
+	folder, err := os.MkdirTemp("", "securelink-scenario")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	binary = filepath.Join(folder, "securelink")
+	build := exec.Command("go", "build", "-o", binary, "../../cmd/securelink")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false")
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "build: %v\n%s", err, out)
+		os.Exit(1)
+	}
+	code := m.Run()
+	os.RemoveAll(folder)
+	os.Exit(code)
+}
+
+// process is a running securelink whose output is read as it comes.
+type process struct {
+	t    *testing.T
+	name string
+	cmd  *exec.Cmd
+	in   io.WriteCloser
+	done chan struct{}
+
+	mu      sync.Mutex
+	out     bytes.Buffer
+	changed chan struct{}
+}
+
+// start runs securelink with an environment of its own.
+func start(t *testing.T, name string, env []string, args ...string) *process {
+	t.Helper()
+	p := &process{t: t, name: name, done: make(chan struct{}), changed: make(chan struct{})}
+	p.cmd = exec.Command(binary, args...)
+	p.cmd.Env = append(os.Environ(), env...)
+	in, err := p.cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.in = in
+	p.cmd.Stdout, p.cmd.Stderr = p, p
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		p.cmd.Wait()
+		close(p.done)
+	}()
+	t.Cleanup(func() { p.kill() })
+	return p
+}
+
+// Write takes what the process prints.
+func (p *process) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.out.Write(b)
+	close(p.changed)
+	p.changed = make(chan struct{})
+	return len(b), nil
+}
+
+func (p *process) text() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.out.String()
+}
+
+// expect waits until the process has printed what matches, and returns it.
+func (p *process) expect(pattern string) []string {
+	p.t.Helper()
+	re := regexp.MustCompile(`(?m)` + pattern)
+	deadline := time.After(patience)
+	for {
+		p.mu.Lock()
+		text, changed := p.out.String(), p.changed
+		p.mu.Unlock()
+		if found := re.FindStringSubmatch(text); found != nil {
+			return found
+		}
+		select {
+		case <-changed:
+		case <-p.done:
+			if found := re.FindStringSubmatch(p.text()); found != nil {
+				return found
+			}
+			p.t.Fatalf("%s ended without %q:\n%s", p.name, pattern, p.text())
+		case <-deadline:
+			p.t.Fatalf("%s did not print %q:\n%s", p.name, pattern, p.text())
+		}
+	}
+}
+
+// types writes a line to the process.
+func (p *process) types(line string) {
+	p.t.Helper()
+	if _, err := io.WriteString(p.in, line+"\n"); err != nil {
+		p.t.Fatalf("%s takes no input: %v\n%s", p.name, err, p.text())
+	}
+}
+
+// ends waits for the process and returns its exit code.
+func (p *process) ends() int {
+	p.t.Helper()
+	select {
+	case <-p.done:
+		return p.cmd.ProcessState.ExitCode()
+	case <-time.After(patience):
+		p.t.Fatalf("%s does not end:\n%s", p.name, p.text())
+		return -1
+	}
+}
+
+// quits closes the input and wants a clean end.
+func (p *process) quits() {
+	p.t.Helper()
+	p.types("/quit")
+	if code := p.ends(); code != 0 {
+		p.t.Errorf("%s ended with code %d:\n%s", p.name, code, p.text())
+	}
+}
+
+// kill ends the process as a power cut does.
+func (p *process) kill() {
+	p.cmd.Process.Kill()
+	<-p.done
+}
+
+// world is a server with its data, the people's profiles, and the wire
+// between, which an attacker reads.
+type world struct {
+	t      *testing.T
+	folder string
+	port   string // of the server
+	limits []string
+	server *process
+	tap    net.Listener
+	conns  sync.WaitGroup
+
+	mu   sync.Mutex
+	seen bytes.Buffer // all that went over the wire, both ways
+}
+
+// newWorld starts a server. limits raise what a story needs more of; people in
+// stories type faster than people.
+func newWorld(t *testing.T, limits ...string) *world {
+	t.Helper()
+	w := &world{t: t, folder: t.TempDir(), limits: append([]string{"message-burst=100000", "message-rate=100000"}, limits...)}
+	probe, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.port = probe.Addr().String()
+	probe.Close()
+	if w.tap, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	w.conns.Go(w.listen)
+	t.Cleanup(func() {
+		w.tap.Close()
+		w.conns.Wait()
+	})
+	w.serve()
+	return w
+}
+
+func (w *world) serve() {
+	w.t.Helper()
+	args := []string{"serve", "--listen", w.port, "--web", "", "--data", filepath.Join(w.folder, "server"), "--log", "debug"}
+	for _, l := range w.limits {
+		args = append(args, "--limit", l)
+	}
+	w.server = start(w.t, "server", nil, args...)
+	w.server.expect(`^Ready`)
+}
+
+// listen passes connections on and keeps what goes by.
+func (w *world) listen() {
+	for {
+		here, err := w.tap.Accept()
+		if err != nil {
+			return
+		}
+		there, err := net.Dial("tcp", w.port)
+		if err != nil {
+			here.Close()
+			continue
+		}
+		w.conns.Go(func() { w.pass(here, there) })
+		w.conns.Go(func() { w.pass(there, here) })
+	}
+}
+
+func (w *world) pass(from, to net.Conn) {
+	defer from.Close()
+	defer to.Close()
+	buffer := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buffer)
+		w.mu.Lock()
+		w.seen.Write(buffer[:n])
+		w.mu.Unlock()
+		if _, failed := to.Write(buffer[:n]); failed != nil || err != nil {
+			return
+		}
+	}
+}
+
+func (w *world) home(name string) []string {
+	return []string{"SECURELINK_HOME=" + filepath.Join(w.folder, "home-"+name)}
+}
+
+// chat starts somebody's line mode.
+func (w *world) chat(name string, args ...string) *process {
+	w.t.Helper()
+	return start(w.t, name, w.home(name), append([]string{"chat", w.tap.Addr().String(), "--name", name}, args...)...)
+}
+
+// joins starts somebody in the Lounge and waits until they are in.
+func (w *world) joins(name string) *process {
+	w.t.Helper()
+	p := w.chat(name)
+	p.expect(`^You are in Lounge`)
+	return p
+}
+
+// runs runs a command of somebody to its end.
+func (w *world) runs(name string, args ...string) (stdout string, code int) {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, binary, args...)
+	cmd.Env = append(os.Environ(), w.home(name)...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	out, err := cmd.Output()
+	if err != nil {
+		w.t.Logf("%s %s: %v", name, strings.Join(args, " "), err)
+	}
+	return string(out), cmd.ProcessState.ExitCode()
+}
+
+// held is all that the server keeps and prints.
+func (w *world) held() []byte {
+	w.t.Helper()
+	var all []byte
+	err := filepath.WalkDir(filepath.Join(w.folder, "server"), func(path string, entry os.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() {
+			return err
+		}
+		raw, err := os.ReadFile(path)
+		all = append(all, raw...)
+		return err
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return append(all, w.server.text()...)
+}
+
+// lines splits what a command printed.
+func lines(text string) []string {
+	var all []string
+	scanner := bufio.NewScanner(strings.NewReader(text))
+	scanner.Buffer(nil, 1<<20)
+	for scanner.Scan() {
+		all = append(all, scanner.Text())
+	}
+	return all
+}
