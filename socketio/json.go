@@ -213,7 +213,7 @@ func (s *scanner) object() error {
 			return err
 		}
 		if s.attachments != unchecked {
-			switch keyName(key) {
+			switch plainName(key) {
 			case "_placeholder":
 				marker = string(s.text[start:s.pos]) == "true"
 			case "num":
@@ -239,8 +239,8 @@ func (s *scanner) object() error {
 	}
 }
 
-// keyName is a key as it reads: a key may be spelled with escapes.
-func keyName(quoted []byte) string {
+// plainName is a checked string as it reads: names may be spelled with escapes.
+func plainName(quoted []byte) string {
 	for _, c := range quoted {
 		if c == '\\' {
 			var name string

@@ -116,7 +116,10 @@ func (p *packet) parsePayload(rest []byte, opts *Options) (err error) {
 		if err != nil {
 			return err
 		}
-		if len(p.args.JSON) == 0 || p.args.JSON[0][0] != '"' || json.Unmarshal(p.args.JSON[0], &p.name) != nil || reserved[p.name] {
+		if len(p.args.JSON) == 0 || p.args.JSON[0][0] != '"' {
+			return errPacket
+		}
+		if p.name = plainName(p.args.JSON[0]); reserved[p.name] {
 			return errPacket
 		}
 		p.args.JSON = p.args.JSON[1:]

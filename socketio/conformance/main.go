@@ -59,11 +59,13 @@ func run(ctx context.Context, listen string) error {
 	if err != nil {
 		return err
 	}
+	mux.Handle("/engine.io", engine) // a redirect to the slash would lose a POST's body
 	mux.Handle("/engine.io/", engine)
 	sockets, err := newSockets()
 	if err != nil {
 		return err
 	}
+	mux.Handle("/socket.io", sockets)
 	mux.Handle("/socket.io/", sockets)
 
 	listener, err := net.Listen("tcp", listen)
