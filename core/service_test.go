@@ -144,6 +144,34 @@ func TestDirectChatHasOneRoomWhoeverStartsIt(t *testing.T) {
 	})
 }
 
+func TestNobodyStandsInTheWayOfADirectChat(t *testing.T) {
+	both(t, func(t *testing.T, w *world) {
+		alice, bob, mallory := w.person("Alice"), w.person("Bob"), w.person("Mallory")
+		a, b, m := w.guest(alice), w.guest(bob), w.guest(mallory)
+		room := wire.DirectRoom(alice.user, bob.user, 0)
+		must[wire.WatchOK](m, wire.Watch{})
+		must[wire.RoomState](m, wire.CreateRoom{Room: room, Kind: wire.RoomInvite})
+		must[wire.AppendOK](m, commit(room, 0, []*person{bob}, nil))
+		must[wire.AppendOK](m, text(room, 1, "I was here first"))
+		st := must[wire.RoomState](a, wire.CreateRoom{Room: room, Kind: wire.RoomDirect, Peer: &bob.user})
+		if st.Seq != 0 || st.Kind != wire.RoomDirect || !st.Routed {
+			t.Errorf("%+v", st)
+		}
+		refused(m, wire.NotFound, text(room, 1, "and now?"))
+		refused(m, wire.NotFound, wire.Sync{Room: room})
+		if got := must[wire.AppendOK](a, commit(room, 0, []*person{bob}, nil)); got.Seq != 1 {
+			t.Errorf("first entry is %d", got.Seq)
+		}
+		must[wire.AppendOK](b, text(room, 1, "hi"))
+		refused(m, wire.Conflict, wire.CreateRoom{Room: room, Kind: wire.RoomInvite})
+		w.restart()
+		a = w.guest(alice)
+		if got := must[wire.SyncOK](a, wire.Sync{Room: room}); len(got.Entries) != 2 {
+			t.Errorf("%d entries", len(got.Entries))
+		}
+	})
+}
+
 // failing is a store whose commits can be made to fail.
 type failing struct {
 	core.Store

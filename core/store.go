@@ -309,6 +309,8 @@ type (
 	DropPackages  struct{ Device wire.DeviceID }
 	PutLastResort struct{ LastResortRecord }
 	PutRoom       struct{ RoomRecord }
+	// ClearRoom deletes a room's log, routes, GroupInfos, links and knocks.
+	ClearRoom struct{ Room wire.RoomID }
 	// PutEntry appends; Seq is the next of its room.
 	PutEntry struct {
 		Room  wire.RoomID

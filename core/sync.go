@@ -3,6 +3,8 @@ package core
 import (
 	"bytes"
 	"context"
+	"slices"
+	"time"
 
 	"github.com/securelink-chat/securelink/wire"
 )
@@ -286,8 +288,14 @@ func (c *conn) doCreateRoom(ctx context.Context, req *wire.CreateRoom) (any, err
 	switch {
 	case exists && rec.Founded && rec.Founder == c.device && rec.Kind == req.Kind:
 		return c.roomState(ctx, req.Room)
-	case exists && rec.Founded && rec.Kind == wire.RoomDirect && req.Kind == wire.RoomDirect,
-		exists && (rec.Founded || rec.Kind != req.Kind), !exists && req.Kind == wire.RoomOpen:
+	case exists && req.Kind == wire.RoomDirect && rec.Kind != wire.RoomDirect:
+		// The id is a hash of the two users: whoever made another kind of room
+		// under it wanted to be in their way.
+		if err := c.evict(ctx, req.Room); err != nil {
+			return nil, err
+		}
+		exists = false
+	case exists && (rec.Founded || rec.Kind != req.Kind), !exists && req.Kind == wire.RoomOpen:
 		return nil, wire.Refuse(wire.Conflict)
 	}
 	if err := c.state.spend(&c.state.founded, c.s.limits, wire.RoomsCreatedPerDay, perDay); err != nil {
@@ -323,6 +331,34 @@ func (c *conn) doCreateRoom(ctx context.Context, req *wire.CreateRoom) (any, err
 	c.s.rooms.founded(ctx, rec, route)
 	c.watchNew(ctx, req.Room)
 	return c.roomState(ctx, req.Room)
+}
+
+// evict empties a room that stands where a direct chat belongs.
+func (c *conn) evict(ctx context.Context, id wire.RoomID) error {
+	r, err := c.s.rooms.lock(ctx, id)
+	if err != nil {
+		return err
+	}
+	if r.pending > 0 {
+		r.mu.Unlock()
+		return wire.RefuseRetry(wire.Busy, 100*time.Millisecond)
+	}
+	// With nobody routed and nothing founded, nothing more is appended.
+	members, watching := r.members, slices.Clone(r.watch)
+	r.members, r.rec.Founded = map[wire.DeviceID]RouteRecord{}, false
+	r.mu.Unlock()
+	for _, w := range watching {
+		w.c.watch.Lock()
+		delete(w.c.watch.rooms, id)
+		w.c.watch.Unlock()
+		r.unwatch(w.c)
+	}
+	err = c.s.writer.commit(ClearRoom{Room: id}, c.s.audit(c.user.String(), "room in the place of a direct chat cleared", id.String()))
+	r.mu.Lock()
+	r.broken, r.shown = true, Head{}
+	r.mu.Unlock()
+	c.log.Warn("room in the place of a direct chat cleared", logRoom(id), "devices", len(members))
+	return err
 }
 
 func (c *conn) checkCreate(req *wire.CreateRoom) error {

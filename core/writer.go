@@ -14,7 +14,6 @@ const (
 	maxWaitingJobs = 1 << 16
 	maxBatchJobs   = 4096
 	maxBatchBytes  = 16 << 20
-	commitTime     = 30 * time.Second
 )
 
 // Under load the writer lets jobs gather for a moment after a transaction that
@@ -153,9 +152,7 @@ func (w *writer) commitJobs(jobs []job) {
 	for i := range jobs {
 		changes = append(changes, jobs[i].changes...)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), commitTime)
-	defer cancel()
-	err := w.store.Commit(ctx, changes)
+	err := w.store.Commit(context.Background(), changes)
 	if err == nil {
 		w.finish <- finished{jobs, nil}
 		return

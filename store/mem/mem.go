@@ -127,7 +127,7 @@ func (s *Store) check(changes []core.Change) error {
 				return fmt.Errorf("mem: login name is taken")
 			}
 		case core.DropDevice, core.PutDevice, core.TouchDevice, core.SetFailures, core.PutPackage, core.DropPackage, core.DropPackages, core.PutLastResort,
-			core.PutRoom, core.PutRoute, core.PutGroupInfo, core.DropGroupInfo, core.PutWelcome, core.DropWelcome, core.PutLink, core.UseLink, core.DropLink,
+			core.PutRoom, core.ClearRoom, core.PutRoute, core.PutGroupInfo, core.DropGroupInfo, core.PutWelcome, core.DropWelcome, core.PutLink, core.UseLink, core.DropLink,
 			core.PutKnock, core.DropKnock, core.PutBlob, core.KeepBlob, core.PutChunk, core.DropBlob, core.PutAnswer, core.PutTicket, core.DropTicket,
 			core.PutToken, core.DropToken, core.PutBan, core.DropBan, core.PutAudit, core.PutIncarnation:
 		default:
@@ -181,6 +181,12 @@ func (s *Store) applyRoom(change core.Change) bool {
 	switch c := change.(type) {
 	case core.PutRoom:
 		s.rooms[c.ID] = c.RoomRecord
+	case core.ClearRoom:
+		delete(s.logs, c.Room)
+		maps.DeleteFunc(s.routes, func(k routeKey, _ core.RouteRecord) bool { return k.room == c.Room })
+		maps.DeleteFunc(s.infos, func(k infoKey, _ core.GroupInfoRecord) bool { return k.room == c.Room })
+		maps.DeleteFunc(s.links, func(_ wire.LinkID, l core.LinkRecord) bool { return l.Room == c.Room })
+		maps.DeleteFunc(s.knocks, func(k routeKey, _ core.KnockRecord) bool { return k.room == c.Room })
 	case core.PutEntry:
 		l := s.logs[c.Room]
 		if l == nil {

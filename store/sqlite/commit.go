@@ -166,9 +166,11 @@ func (s *Store) roomLocked(ctx context.Context, change core.Change) (bool, error
 	switch c := change.(type) {
 	case core.PutRoom:
 		return true, s.execLocked(ctx, `INSERT INTO rooms (id, kind, founded, name, user_a, user_b, generation, founder, created) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-			ON CONFLICT (id) DO UPDATE SET founded = excluded.founded, name = excluded.name, user_a = excluded.user_a, user_b = excluded.user_b,
+			ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, founded = excluded.founded, name = excluded.name, user_a = excluded.user_a, user_b = excluded.user_b,
 			generation = excluded.generation, founder = excluded.founder`,
 			c.ID[:], c.Kind, c.Founded, c.Name, c.Users[0][:], c.Users[1][:], c.Generation, c.Founder[:], int64(c.Created))
+	case core.ClearRoom:
+		return true, s.clearRoomLocked(ctx, c.Room)
 	case core.PutRoute:
 		return true, s.execLocked(ctx, "INSERT OR REPLACE INTO routes (room, device, user, from_seq, until_seq, out_at) VALUES (?, ?, ?, ?, ?, ?)",
 			c.Room[:], c.Device[:], c.User[:], int64(c.From), int64(c.Until), int64(c.OutAt))
@@ -188,6 +190,25 @@ func (s *Store) roomLocked(ctx context.Context, change core.Change) (bool, error
 		return true, s.execLocked(ctx, "DELETE FROM welcomes WHERE id = ? AND device = ?", int64(c.ID), c.Device[:])
 	}
 	return false, nil
+}
+
+// clearRoomLocked deletes what is in a room. Its row stays, and so its number.
+func (s *Store) clearRoomLocked(ctx context.Context, room wire.RoomID) error {
+	num, err := s.numLocked(ctx, room)
+	if err != nil {
+		return err
+	}
+	delete(s.next, room)
+	if err := s.execLocked(ctx, "DELETE FROM entries WHERE id BETWEEN ? AND ?", num<<seqBits, num<<seqBits|(1<<seqBits-1)); err != nil {
+		return err
+	}
+	for _, query := range []string{"DELETE FROM routes WHERE room = ?", "DELETE FROM group_infos WHERE room = ?", "DELETE FROM links WHERE room = ?",
+		"DELETE FROM knocks WHERE room = ?"} {
+		if err := s.execLocked(ctx, query, room[:]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *Store) linkLocked(ctx context.Context, change core.Change) (bool, error) {

@@ -25,7 +25,7 @@ func Run(t *testing.T, open func(t *testing.T) core.Store) {
 		test func(*suite)
 	}{
 		{"users", (*suite).users}, {"logins are unique", (*suite).logins}, {"devices", (*suite).devices}, {"packages", (*suite).packages},
-		{"rooms", (*suite).rooms}, {"log", (*suite).log}, {"log has no holes", (*suite).holes}, {"pages", (*suite).pages}, {"routes", (*suite).routes},
+		{"rooms", (*suite).rooms}, {"log", (*suite).log}, {"log has no holes", (*suite).holes}, {"pages", (*suite).pages}, {"routes", (*suite).routes}, {"cleared room", (*suite).cleared},
 		{"group infos", (*suite).groupInfos}, {"welcomes", (*suite).welcomes}, {"unseen guests", (*suite).unseen}, {"links", (*suite).links},
 		{"knocks", (*suite).knocks}, {"blobs", (*suite).blobs}, {"answers", (*suite).answers}, {"service", (*suite).service},
 		{"all or nothing", (*suite).atomic}, {"collect", (*suite).collect}, {"reads beside commits", (*suite).concurrent}, {"nothing is there", (*suite).absent},
@@ -379,6 +379,37 @@ func (t *suite) routes() {
 		if n, err := t.s.CountRooms(t.ctx, device); n != want || err != nil {
 			t.Errorf("device is routed in %d rooms, %v; want %d", n, err, want)
 		}
+	}
+}
+
+func (t *suite) cleared() {
+	gone, stays := t.room(), t.room()
+	device := random[wire.DeviceID]()
+	for _, r := range []core.RoomRecord{gone, stays} {
+		t.commit(core.PutRoom{RoomRecord: r})
+		t.append(r.ID, core.Head{Chain: wire.LogStart(r.ID)}, wire.EntryHandshake, "one")
+		t.commit(core.PutRoute{RouteRecord: core.RouteRecord{Room: r.ID, Device: device, From: 1}},
+			core.PutGroupInfo{GroupInfoRecord: core.GroupInfoRecord{Room: r.ID, GroupInfo: []byte("x")}},
+			core.PutLink{LinkRecord: core.LinkRecord{ID: wire.LinkID(r.ID), Room: r.ID}})
+	}
+	gone.Kind, gone.Users = wire.RoomDirect, [2]wire.UserID{{1}, {2}}
+	t.commit(core.ClearRoom{Room: gone.ID}, core.PutRoom{RoomRecord: gone})
+	got, head, ok, err := t.s.Room(t.ctx, gone.ID)
+	t.same(gone, got, ok, err)
+	t.same(core.Head{Chain: wire.LogStart(gone.ID)}, head, ok, err)
+	routes, err := t.s.RoomsOf(t.ctx, device, wire.RoomID{}, 10)
+	if err != nil || len(routes) != 1 || routes[0].Room != stays.ID {
+		t.Errorf("%+v, %v", routes, err)
+	}
+	if _, ok, _ := t.s.GroupInfo(t.ctx, gone.ID, wire.LinkID{}); ok {
+		t.Error("the GroupInfo of a cleared room is there")
+	}
+	if _, ok, _ := t.s.Link(t.ctx, wire.LinkID(gone.ID)); ok {
+		t.Error("the link of a cleared room is there")
+	}
+	t.append(gone.ID, head, wire.EntryMessage, "from the beginning")
+	if _, ok, _ := t.s.Link(t.ctx, wire.LinkID(stays.ID)); !ok {
+		t.Error("another room was cleared as well")
 	}
 }
 
