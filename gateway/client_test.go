@@ -36,7 +36,7 @@ type wsBrowser struct {
 	mu   sync.Mutex // guards writing: pongs go out between frames
 }
 
-func dialWebSocket(t *testing.T, url string, header http.Header) (*wsBrowser, error) {
+func dialWebSocket(t testing.TB, url string, header http.Header) (*wsBrowser, error) {
 	t.Helper()
 	d := ws.Dialer{Header: ws.HandshakeHeaderHTTP(header)}
 	conn, br, _, err := d.Dial(t.Context(), "ws"+strings.TrimPrefix(url, "http")+"/socket.io/?EIO=4&transport=websocket")

@@ -48,7 +48,7 @@ func eachTier(t *testing.T, test func(t *testing.T, apart bool)) {
 	}
 }
 
-func start(t *testing.T, apart bool, cfg Config, core CoreFunc) *world {
+func start(t testing.TB, apart bool, cfg Config, core CoreFunc) *world {
 	t.Helper()
 	w := &world{stopped: make(chan error, 1), metrics: metrics.New()}
 	cfg.Core, cfg.Metrics = core, w.metrics
@@ -90,7 +90,7 @@ type clientConn struct {
 func (c clientConn) RemoteAddr() netip.AddrPort { return c.client }
 
 // startRelay starts core behind the listener for gateways, and a relay to it.
-func startRelay(t *testing.T, core CoreFunc) *Relay {
+func startRelay(t testing.TB, core CoreFunc) *Relay {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
