@@ -186,6 +186,38 @@ func TestAnUndoComesTooLate(t *testing.T) {
 	}
 }
 
+func TestWhoUndidTooLateAsksAgain(t *testing.T) {
+	s, alice, bob, carol := inviteRoom(t)
+	all := []*device{alice, bob, carol}
+	alice.do(all, Intent{Kind: IntentRole, User: bob.user(), Role: RoleAdmin})
+	locked(s.head()+1, alice)
+	bob.must(bob.commit(Intent{Kind: IntentRefresh}))
+	syncAll(all...)
+	carol.must(carol.commit(Intent{Kind: IntentRefresh}))
+	syncAll(all...)
+	// Alice takes it back before anybody has heard that she is locked out
+	alice.must(alice.undo())
+	syncAll(all...)
+	wantState(t, StateMember, alice)
+	bob.must(bob.send("where is Alice?"))
+	syncAll(all...)
+	if todo := alice.room.Todo(s.now); len(todo) != 1 || todo[0].Kind != TodoRejoin {
+		t.Fatalf("Alice hears the others in another epoch, and has to do %v", todo)
+	}
+	a, err := alice.room.AskRejoin(0, s.now)
+	alice.must(err)
+	alice.save(a.Records)
+	alice.must(s.append(a))
+	syncAll(all...)
+	carol.must(carol.commit())
+	syncAll(all...)
+	wantState(t, StateMember, all...)
+	agree(t, all...)
+	if len(alice.alarms) != 0 {
+		t.Errorf("alarms %v", alice.codes())
+	}
+}
+
 func TestAMemberCannotUndoJustAnything(t *testing.T) {
 	_, alice, bob, carol := inviteRoom(t)
 	all := []*device{alice, bob, carol}

@@ -142,6 +142,9 @@ type opened struct {
 // signer's right to add is judged in the new epoch's rules, the only ones that
 // a joiner can see.
 func (r *Room) open(w Welcome, keys []*mls.PrivateKeyPackage) (*opened, error) {
+	if len(w.Data) > maxGroupInfo || len(w.Tree) > maxTree {
+		return nil, ErrOffer
+	}
 	ow, err := mls.OpenWelcome(r.config(), w.Data, keys, mls.JoinOptions{})
 	if err != nil {
 		return nil, err

@@ -26,7 +26,7 @@ func decodeStatus(b []byte) (s status, id identity.GroupID, err error) {
 	s.frozenSeq = r.U64()
 	r.Fixed(s.frozenHash[:])
 	r.Fixed(s.frozenBy[:])
-	s.ahead, s.unsettled, s.nacked = r.Bool(), r.Bool(), r.Bool()
+	s.unsettled, s.nacked = r.Bool(), r.Bool()
 	s.reason = r.U8()
 	r.Fixed(s.inviter[:])
 	s.ackDue = r.Bool()

@@ -126,10 +126,23 @@ func (m *model) check() {
 			t.Errorf("%s has %d messages left", a.who.name, len(a.outbox))
 		}
 	}
+	m.setAside(members)
 	m.checkVerdicts()
 	m.checkTimelines(members)
 	m.checkGhosts()
 	m.checkAlarms(members)
+}
+
+// setAside leaves out who has left in a branch that the others gave up: the
+// entry that removed it counts for nobody who is still there.
+func (m *model) setAside(members []*actor) {
+	for _, a := range m.actors {
+		if a.out || a.room == nil || a.room.State() != StateRemoved {
+			continue
+		}
+		seq := a.room.st.place.seq
+		a.out = slices.ContainsFunc(members, func(b *actor) bool { return b.verdicts[seq] == VerdictRefused })
+	}
 }
 
 // checkVerdicts: whoever has judged an entry has judged it alike.
@@ -224,7 +237,7 @@ func (m *model) onlyDevice(a *actor) bool {
 // came after.
 func (m *model) checkGhosts() {
 	for _, a := range m.actors {
-		if a.room == nil || a.room.State() != StateRemoved || len(a.ghosts) == 0 {
+		if a.out || a.room == nil || a.room.State() != StateRemoved || len(a.ghosts) == 0 {
 			continue
 		}
 		removed := a.room.st.place.seq

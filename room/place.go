@@ -196,6 +196,9 @@ func (r *Room) Publish() (*Append, error) {
 
 // openOffer takes apart what a stranger fetched.
 func openOffer(o Offer) (info []byte, p *placeInfo, tree []byte, err error) {
+	if len(o.GroupInfo) > maxGroupInfo || len(o.Tree) > maxTree {
+		return nil, nil, nil, ErrOffer
+	}
 	info = o.GroupInfo
 	if o.Link != nil {
 		id := o.Link.ID()

@@ -23,8 +23,11 @@ func (r *Room) AskRejoin(reason uint8, now time.Time) (*Append, error) {
 	if r.st.state == StateRemoved || r.st.state == StateJoining {
 		return nil, ErrRemoved
 	}
-	if r.st.state == StateBroken && r.st.reason != 0 {
+	switch {
+	case r.st.state == StateBroken && r.st.reason != 0:
 		reason = r.st.reason
+	case reason == 0:
+		reason = identity.ReasonLost
 	}
 	kp, err := r.freshPackage(now)
 	if err != nil {

@@ -55,7 +55,6 @@ type status struct {
 	frozenSeq  uint64 // of the change that cannot be applied; 0 = none
 	frozenHash Hash
 	frozenBy   identity.UserID
-	ahead      bool // frozen, and handshakes of later epochs were seen
 	unsettled  bool // an undo was applied that others may have refused
 	nacked     bool // the nack for frozenSeq is in the log
 	reason     uint8
@@ -124,8 +123,8 @@ type Room struct {
 	undoing bool                         // the group that works is base, and an undo may be judged there
 	signals map[identity.DeviceID]uint64 // newest signal of each device
 	dirty   map[string][]byte
-	wayback map[string]bool // keys of base's difference that are stored
-	fail    func(seq uint64) bool
+	wayback map[string]bool       // keys of base's difference that are stored
+	fail    func(seq uint64) bool // tests: which changes fail for this device's keys alone
 }
 
 func newRoom(self Self, id identity.GroupID) *Room {
@@ -201,7 +200,6 @@ func (s *status) encode(id identity.GroupID) []byte {
 	w.U64(s.frozenSeq)
 	w.Fixed(s.frozenHash[:])
 	w.Fixed(s.frozenBy[:])
-	w.Bool(s.ahead)
 	w.Bool(s.unsettled)
 	w.Bool(s.nacked)
 	w.U8(s.reason)

@@ -97,7 +97,7 @@ func (r *Room) message(e *Entry, res *Result, live bool) error {
 
 // otherEpoch is a message of an epoch that this device is not in.
 func (r *Room) otherEpoch(header mls.Header, res *Result) {
-	if r.st.state == StateFrozen || r.st.unsettled || r.doubts() {
+	if r.doubts() || r.st.state == StateFrozen || r.st.unsettled {
 		res.Verdict = VerdictUnknown
 		return
 	}

@@ -62,7 +62,7 @@ func (r *Room) freeze(e *Entry, info *mls.CommitInfo, res *Result) error {
 	}
 	r.remember(e.Seq, r.st.place.chain, author.user)
 	r.st.state, r.st.frozenSeq, r.st.frozenHash, r.st.frozenBy = StateFrozen, e.Seq, r.st.place.chain, author.user
-	r.st.nacked, r.st.ahead = false, false
+	r.st.nacked = false
 	res.Verdict, res.Changed = VerdictFrozen, true
 	return nil
 }
@@ -82,7 +82,6 @@ func (r *Room) thaw(e *Entry, message []byte, header mls.Header, res *Result) er
 	if header.Epoch == base.Epoch() {
 		return r.tryUndo(e, message, res)
 	}
-	r.st.ahead = r.st.ahead || header.Epoch > r.group.Epoch()
 	res.Verdict = VerdictUnknown
 	return nil
 }
@@ -181,7 +180,7 @@ func (r *Room) takeBack(e *Entry, base *mls.Group, res *Result) {
 		r.st.unsettled = true
 	}
 	r.st.frozenSeq, r.st.frozenHash, r.st.frozenBy = 0, Hash{}, identity.UserID{}
-	r.st.nacked, r.st.ahead = false, false
+	r.st.nacked = false
 	r.forgetCounters()
 	r.forgetNacks(r.st.target.seq)
 	for seq := r.st.target.seq; seq <= e.Seq; seq++ {

@@ -19,19 +19,18 @@ var errStale = errors.New("stale")
 
 // server is a blind core in memory: one room's log and what joiners fetch.
 type server struct {
-	root      ed25519.PrivateKey
-	delegate  ed25519.PrivateKey
-	now       time.Time
-	log       []Entry
-	chain     []Hash // chain[i] is the mark after entry i
-	mark      uint64
-	info      []byte
-	tree      []byte
-	links     map[[16]byte]LinkInfo
-	welcomes  map[identity.DeviceID][]inboxed
-	routed    map[identity.DeviceID]bool
-	group     identity.GroupID
-	handshake []uint64
+	root     ed25519.PrivateKey
+	delegate ed25519.PrivateKey
+	now      time.Time
+	log      []Entry
+	chain    []Hash // chain[i] is the mark after entry i
+	mark     uint64
+	info     []byte
+	tree     []byte
+	links    map[[16]byte]LinkInfo
+	welcomes map[identity.DeviceID][]inboxed
+	routed   map[identity.DeviceID]bool
+	group    identity.GroupID
 }
 
 type inboxed struct {
