@@ -127,7 +127,7 @@ func (c *conn) touch() {
 		return
 	}
 	// Nobody waits for this one, and a failed commit is in the log already.
-	_ = c.s.writer.submit(job{changes: []Change{TouchDevice{Device: c.device, User: c.user, Seen: seen}}, done: func(error) {}})
+	_ = c.s.writer.submitLazily(job{changes: []Change{TouchDevice{Device: c.device, User: c.user, Seen: seen}}, done: func(error) {}})
 }
 
 // account checks what a new account says of itself.

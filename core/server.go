@@ -78,7 +78,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	if s.bans, err = newBans(ctx, s.store); err != nil {
 		return nil, err
 	}
-	s.link, err = link.NewServer(link.ServerConfig{Root: cfg.Keys.Root, Online: cfg.Keys.Online, Tickets: &tickets{s}, Workers: cfg.Handshakes})
+	s.link, err = link.NewServer(link.ServerConfig{Root: cfg.Keys.Root, Online: cfg.Keys.Online, Tickets: &tickets{s: s, waiting: map[wire.Hash]TicketRecord{}}, Workers: cfg.Handshakes})
 	if err != nil {
 		return nil, fmt.Errorf("core: %w", err)
 	}
@@ -270,26 +270,4 @@ func (k *keyedLock) lock(key any) (unlock func()) {
 			delete(k.locks, key)
 		}
 	}
-}
-
-// tickets keeps the link's resumption tickets in the store.
-type tickets struct{ s *Server }
-
-// PutTicket stores a ticket.
-func (t *tickets) PutTicket(_ context.Context, hash [32]byte, ticket link.StoredTicket) error {
-	return t.s.writer.commit(PutTicket{TicketRecord{Hash: hash, PSK: ticket.PSK, Online: ticket.Online,
-		Expires: uint64(ticket.Expires.UnixMilli())}})
-}
-
-// TakeTicket deletes a ticket durably before it hands it out, once.
-func (t *tickets) TakeTicket(ctx context.Context, hash [32]byte) (link.StoredTicket, bool, error) {
-	defer t.s.keyed.lock(wire.Hash(hash))()
-	rec, ok, err := t.s.store.Ticket(ctx, hash)
-	if err != nil || !ok {
-		return link.StoredTicket{}, false, err
-	}
-	if err := t.s.writer.commit(DropTicket{Hash: hash}); err != nil {
-		return link.StoredTicket{}, false, err
-	}
-	return link.StoredTicket{PSK: rec.PSK, Online: rec.Online, Expires: time.UnixMilli(int64(rec.Expires))}, true, nil
 }

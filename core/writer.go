@@ -14,6 +14,7 @@ const (
 	maxWaitingJobs = 1 << 16
 	maxBatchJobs   = 4096
 	maxBatchBytes  = 16 << 20
+	lazyTime       = 100 * time.Millisecond // that a job of submitLazily waits at most
 )
 
 // Under load the writer lets jobs gather for a moment after a transaction that
@@ -43,6 +44,7 @@ type writer struct {
 	queue  []job
 	bytes  int
 	closed bool
+	lazy   *time.Timer // wakes the writer for jobs that nobody waits for; nil: none wait
 	wake   chan struct{}
 
 	finish chan finished
@@ -61,6 +63,36 @@ func newWriter(store Committer, log *slog.Logger, failed func()) *writer {
 func (w *writer) submit(j job) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if err := w.queueLocked(j); err != nil {
+		return err
+	}
+	w.wakeUp()
+	return nil
+}
+
+// submitLazily queues a job that nobody waits for. It goes with the next
+// transaction, or soon in one of its own with others of its kind: an fsync for
+// each would be most of what a connection costs.
+func (w *writer) submitLazily(j job) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := w.queueLocked(j); err != nil {
+		return err
+	}
+	if w.lazy == nil {
+		w.lazy = time.AfterFunc(lazyTime, w.wakeUp)
+	}
+	return nil
+}
+
+func (w *writer) wakeUp() {
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (w *writer) queueLocked(j job) error {
 	if w.closed {
 		return wire.RefuseRetry(wire.Closing, 2*time.Second)
 	}
@@ -69,10 +101,6 @@ func (w *writer) submit(j job) error {
 	}
 	w.queue = append(w.queue, j)
 	w.bytes += j.size
-	select {
-	case w.wake <- struct{}{}:
-	default:
-	}
 	return nil
 }
 
@@ -90,10 +118,7 @@ func (w *writer) close() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.closed = true
-	select {
-	case w.wake <- struct{}{}:
-	default:
-	}
+	w.wakeUp()
 }
 
 // take removes what goes into the next transaction.
@@ -108,13 +133,14 @@ func (w *writer) take() (jobs []job, closed bool) {
 	jobs = w.queue[:n:n]
 	w.queue = w.queue[n:]
 	w.bytes -= size
+	if w.lazy != nil {
+		w.lazy.Stop()
+		w.lazy = nil
+	}
 	if len(w.queue) == 0 {
 		w.queue = nil
 	} else {
-		select {
-		case w.wake <- struct{}{}:
-		default:
-		}
+		w.wakeUp()
 	}
 	return jobs, w.closed
 }
@@ -133,10 +159,7 @@ func (w *writer) run() {
 			return
 		}
 		if closed {
-			select {
-			case w.wake <- struct{}{}:
-			default:
-			}
+			w.wakeUp()
 		}
 	}
 }
