@@ -68,6 +68,7 @@ type Times struct {
 // the server. By that cost, PerCore of it fill one processor.
 type RateReport struct {
 	Count     int     `json:"count"`
+	Failed    int     `json:"failed"`
 	PerSecond float64 `json:"per_second"`
 	CPUMS     float64 `json:"server_cpu_ms_each,omitempty"`
 	PerCore   float64 `json:"per_second_per_core,omitempty"`
@@ -162,7 +163,7 @@ func rateLine(line printLine, name string, r *RateReport) {
 	if r == nil {
 		return
 	}
-	text := fmt.Sprintf("%.0f a second (%d)", r.PerSecond, r.Count)
+	text := fmt.Sprintf("%.0f a second (%d; %d failed)", r.PerSecond, r.Count, r.Failed)
 	if r.CPUMS > 0 {
 		text += fmt.Sprintf("; server %.3f ms each, which is %.0f a second a core", r.CPUMS, r.PerCore)
 	}

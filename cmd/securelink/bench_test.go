@@ -59,7 +59,7 @@ func TestBench(t *testing.T) {
 				}
 				return
 			}
-			if r.Full == nil || r.Full.Count != 12 || r.Resumed == nil || r.Resumed.Count != 12 || r.NotResumed != 0 {
+			if r.Full == nil || r.Full.Count != 12 || r.Full.Failed != 0 || r.Resumed == nil || r.Resumed.Count != 12 || r.NotResumed != 0 {
 				t.Errorf("connections: full %+v, resumed %+v, %d not resumed", r.Full, r.Resumed, r.NotResumed)
 			}
 			if r.Restart == nil || r.Restart.Clients != 12 || r.Restart.Resumed != 12 {
