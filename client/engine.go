@@ -238,7 +238,7 @@ func (e *Engine) online(ctx context.Context) (*session, error) {
 }
 
 // patience is how long a request waits for a connection.
-const patience = 20 * time.Second
+const patience = 45 * time.Second
 
 func (e *Engine) awaitSession(ctx context.Context, login bool) (*session, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)

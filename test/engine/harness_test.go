@@ -27,6 +27,7 @@ type server struct {
 	root   link.RootKey
 	store  *mem.Store
 	limits *wire.Limits
+	rsa    link.KeySource // nil: each person's own
 
 	mu    sync.Mutex
 	core  *core.Server
@@ -122,7 +123,7 @@ func (l testLog) Log(level int, message string, pairs ...any) {
 // run starts, or starts again, the engine on the person's storage.
 func (p *person) run(s *server) {
 	p.t.Helper()
-	engine, err := client.New(client.Config{Storage: p.storage, Dialer: s, Pin: s.root.Pin(), Server: "127.0.0.1:7443", Logger: testLog{p.t, p.name}})
+	engine, err := client.New(client.Config{Storage: p.storage, Dialer: s, Pin: s.root.Pin(), RSA: s.rsa, Server: "127.0.0.1:7443", Logger: testLog{p.t, p.name}})
 	if err != nil {
 		p.t.Fatal(err)
 	}

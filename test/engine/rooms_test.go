@@ -339,7 +339,7 @@ func TestJoinLink(t *testing.T) {
 
 // A long absence costs time, and nothing else.
 func TestAwayForLong(t *testing.T) {
-	const messages = 300
+	const messages = 1000
 	s := newServer(t)
 	alice, lounge := s.guest("Alice")
 	bob, _ := s.guest("Bob")
