@@ -172,6 +172,30 @@ func TestNobodyStandsInTheWayOfADirectChat(t *testing.T) {
 	})
 }
 
+func TestAnswersAreRememberedForADay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := start(t)
+		alice := w.person("Alice")
+		a := w.guest(alice)
+		room := group(t, []*client{a}, []*person{alice})
+		key, req := newKey(), text(room, 0, "x")
+		first, err := askKey[wire.AppendOK](a, key, req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(23 * time.Hour)
+		a = w.guest(alice)
+		if again, err := askKey[wire.AppendOK](a, key, req); err != nil || again != first {
+			t.Errorf("after 23 hours %+v, %v", again, err)
+		}
+		time.Sleep(3 * time.Hour)
+		a = w.guest(alice)
+		if again, err := askKey[wire.AppendOK](a, key, req); err != nil || again == first {
+			t.Errorf("after 26 hours %+v, %v", again, err)
+		}
+	})
+}
+
 // failing is a store whose commits can be made to fail.
 type failing struct {
 	core.Store
