@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"strconv"
@@ -69,11 +68,7 @@ func actCommand(a adminAct, verb string) *cobra.Command {
 		values[name] = cmd.Flags().String(name, "", about)
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		cfg, err := s.load()
-		if err != nil {
-			return err
-		}
-		folder, err := dataFolder(&cfg.Config)
+		_, folder, err := s.loadFolder()
 		if err != nil {
 			return err
 		}
@@ -103,9 +98,7 @@ func printAnswer(out io.Writer, asJSON bool, a adminAnswer) error {
 			}
 			rows = append(rows, object)
 		}
-		enc := json.NewEncoder(out)
-		enc.SetIndent("", "  ")
-		return enc.Encode(struct {
+		return printJSON(out, struct {
 			Schema string              `json:"schema"`
 			Done   string              `json:"done,omitempty"`
 			Rows   []map[string]string `json:"rows"`

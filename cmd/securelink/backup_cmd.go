@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -38,7 +37,7 @@ func backupCreateCommand() *cobra.Command {
 	s := addSettings(cmd, map[string]string{"data": "server.data"})
 	asJSON := cmd.Flags().Bool("json", false, "print JSON")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		cfg, err := s.load()
+		cfg, data, err := s.loadFolder()
 		if err != nil {
 			return err
 		}
@@ -48,10 +47,6 @@ func backupCreateCommand() *cobra.Command {
 		}
 		if into == "" {
 			return fail(exitUsage, errors.New("where should it go?"), "Name a folder, or set backup.folder, or - for a tar archive")
-		}
-		data, err := dataFolder(&cfg.Config)
-		if err != nil {
-			return err
 		}
 		if into == "-" {
 			return streamBackup(cmd, data)
@@ -115,11 +110,7 @@ earlier than they saw it.
 	s := addSettings(cmd, map[string]string{"data": "server.data"})
 	asJSON := cmd.Flags().Bool("json", false, "print JSON")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		cfg, err := s.load()
-		if err != nil {
-			return err
-		}
-		data, err := dataFolder(&cfg.Config)
+		_, data, err := s.loadFolder()
 		if err != nil {
 			return err
 		}
@@ -143,9 +134,7 @@ func backupFailure(err error) error {
 
 func printBackup(out io.Writer, asJSON bool, what, path string, m manifest) error {
 	if asJSON {
-		enc := json.NewEncoder(out)
-		enc.SetIndent("", "  ")
-		return enc.Encode(struct {
+		return printJSON(out, struct {
 			Schema string   `json:"schema"`
 			Path   string   `json:"path"`
 			Backup manifest `json:"backup"`

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -76,9 +75,7 @@ func configShowCommand() *cobra.Command {
 			return err
 		}
 		if *asJSON {
-			enc := json.NewEncoder(cmd.OutOrStdout())
-			enc.SetIndent("", "  ")
-			return enc.Encode(cfg.Settings())
+			return printJSON(cmd.OutOrStdout(), cfg.Settings())
 		}
 		w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 8, 2, ' ', 0)
 		section := ""

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -64,9 +63,7 @@ Exit codes: 0 all is well, 1 there are warnings, 2 something is bad.`,
 
 func printFindings(out io.Writer, asJSON bool, findings []finding) error {
 	if asJSON {
-		enc := json.NewEncoder(out)
-		enc.SetIndent("", "  ")
-		return enc.Encode(struct {
+		return printJSON(out, struct {
 			Schema   string    `json:"schema"`
 			Findings []finding `json:"findings"`
 		}{"securelink.doctor.1", findings})

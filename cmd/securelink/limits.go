@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -50,9 +49,7 @@ func printLimits(out io.Writer, limits *wire.Limits, asJSON bool) error {
 		lines = append(lines, limitLine{info.Name, values[info.Limit], info.Unit, info.About})
 	}
 	if asJSON {
-		enc := json.NewEncoder(out)
-		enc.SetIndent("", "  ")
-		return enc.Encode(struct {
+		return printJSON(out, struct {
 			Schema string      `json:"schema"`
 			Limits []limitLine `json:"limits"`
 		}{"securelink.limits.1", lines})

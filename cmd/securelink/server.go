@@ -182,9 +182,22 @@ func (s *server) openGateways() (net.Listener, *proxyproto.Verifier, error) {
 }
 
 // refused hears of connections to the gateway listener that were no gateway's.
-// The address is a gateway's or an intruder's, not a client's.
 func (s *server) refused(from netip.AddrPort, err error) {
-	s.log.Warn("a connection to the gateway listener was refused", "from", from.Addr(), "why", err)
+	s.log.Warn("a connection to the gateway listener was refused", "from", network(from.Addr()), "why", err)
+}
+
+// network is an address cut to its network, /24 or /48, as all addresses in the
+// log are.
+func network(addr netip.Addr) string {
+	bits := 48
+	if addr = addr.Unmap(); addr.Is4() {
+		bits = 24
+	}
+	p, err := addr.WithZone("").Prefix(bits)
+	if err != nil {
+		return "unknown"
+	}
+	return p.String()
 }
 
 // relayed is a client's connection that a gateway opened.

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -75,6 +77,23 @@ func (s *settings) load() (*config.Loaded, error) {
 		return nil, fail(exitUsage, err, "All options: securelink config default")
 	}
 	return cfg, nil
+}
+
+// loadFolder is load, with the data folder that the configuration means.
+func (s *settings) loadFolder() (*config.Loaded, string, error) {
+	cfg, err := s.load()
+	if err != nil {
+		return nil, "", err
+	}
+	folder, err := dataFolder(&cfg.Config)
+	return cfg, folder, err
+}
+
+// printJSON prints what scripts read.
+func printJSON(out io.Writer, v any) error {
+	enc := json.NewEncoder(out)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
 }
 
 // configLimits are the limits that the configuration may set.
