@@ -7,6 +7,7 @@ export const OpConnect = 'connect';
 export const OpLogout = 'logout';
 export const OpProfile = 'profile';
 export const OpInfo = 'info';
+export const OpClaim = 'claim';
 export const OpRooms = 'rooms';
 export const OpCreate = 'create';
 export const OpJoin = 'join';
@@ -48,6 +49,7 @@ export type OpWord =
   | 'logout'
   | 'profile'
   | 'info'
+  | 'claim'
   | 'rooms'
   | 'create'
   | 'join'
