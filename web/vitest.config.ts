@@ -6,8 +6,8 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     exclude: process.env['SECURELINK'] ? [] : ['test/real/**'],
-    testTimeout: 45_000,
-    hookTimeout: 45_000,
+    testTimeout: 150_000,
+    hookTimeout: 60_000,
     // Two cores: one browser at a time leaves it the speed that people have.
     fileParallelism: false,
   },

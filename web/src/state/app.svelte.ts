@@ -26,6 +26,9 @@ export type Dialog =
 
 const quiet: Conn = { state: 'connecting', reason: '', retryMS: 0, waiting: 0, firstUse: false, fingerprint: '' };
 
+/** Items that tell scripts what was changed; the changed message comes as an item of its own. */
+const changes: ReadonlySet<string> = new Set(['edit', 'delete', 'reaction']);
+
 /** Rooms whose timelines stay loaded when another is shown. */
 const keptTimelines = 6;
 
@@ -247,6 +250,7 @@ export class App {
   }
 
   #item(item: Item): void {
+    if (changes.has(item.kind)) return;
     const timeline = this.timelines.get(item.room);
     const known = timeline?.get(item.id) !== undefined;
     timeline?.apply(item);

@@ -20,6 +20,8 @@ export function watch(page: Page, faults: string[]): void {
 /** Opens a page of its own profile at an address. */
 export async function arrive(browser: Browser, url: string, name = ''): Promise<Person> {
   const context = await browser.newContext({ viewport: { width: 1200, height: 800 } });
+  // Generous: on a machine that is busy with other tests a handshake takes several tries.
+  context.setDefaultTimeout(60_000);
   const page = await context.newPage();
   const faults: string[] = [];
   watch(page, faults);
@@ -46,11 +48,11 @@ export async function say(person: Person, text: string): Promise<void> {
 }
 
 /** Waits until a message with the text is in the timeline of a person. */
-export async function hears(person: Person, text: string, timeout = 20_000): Promise<void> {
+export async function hears(person: Person, text: string, timeout = 60_000): Promise<void> {
   await person.page.locator('[data-message]', { hasText: text }).first().waitFor({ timeout });
 }
 
 /** Waits until an own message says that the server has it. */
 export async function isSent(person: Person, text: string): Promise<void> {
-  await person.page.locator('.own [data-message]', { hasText: text }).locator('.state', { hasText: 'Sent' }).waitFor({ timeout: 20_000 });
+  await person.page.locator('.own [data-message]', { hasText: text }).locator('.state', { hasText: 'Sent' }).waitFor();
 }

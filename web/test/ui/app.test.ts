@@ -133,7 +133,7 @@ test('what others choose is shown as typed: no script runs, nothing is reported,
   expect(await page.evaluate(() => document.documentElement.scrollWidth <= window.innerWidth)).toBe(true);
   expect(faults).toEqual([]);
   await close();
-}, 120_000);
+});
 
 test('by keyboard alone: join, write, reply, edit, see the sealed form, find people, leave the panel', async () => {
   const { page, faults, close } = await open('/');

@@ -153,4 +153,4 @@ test('20,000 messages: few nodes, modest memory, no backward step while scrollin
   expect(usedSize / 1048576).toBeLessThan(80);
   expect(faults).toEqual([]);
   await close();
-}, 120_000);
+});
