@@ -8,6 +8,7 @@ export default defineConfig({
     exclude: process.env['SECURELINK'] ? [] : ['test/real/**'],
     testTimeout: 150_000,
     hookTimeout: 60_000,
+    expect: { poll: { timeout: 30_000 } },
     // Two cores: one browser at a time leaves it the speed that people have.
     fileParallelism: false,
   },
