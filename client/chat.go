@@ -72,6 +72,7 @@ type chat struct {
 	inbox    []wire.Entry // pushed and not examined, in order
 	behind   bool         // the log has more than inbox
 	met      *session     // whose Watch covers this room
+	routed   *session     // on which the list of devices was looked at
 	welcomes []wire.Welcome
 	commit   commitState
 	due      map[room.TodoKind]time.Time
@@ -219,6 +220,9 @@ func (c *chat) step(ctx context.Context, s *session) (time.Duration, error) {
 		}
 	}
 	if err := c.follow(ctx, s); err != nil {
+		return 0, err
+	}
+	if err := c.checkRouting(ctx, s); err != nil {
 		return 0, err
 	}
 	next, err := c.duties(ctx, s)

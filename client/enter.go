@@ -37,6 +37,8 @@ func (c *chat) enter(ctx context.Context, s *session) (time.Duration, error) {
 		case err == nil:
 			c.poke()
 			return 0, nil
+		case errors.Is(err, room.ErrStale) && attempt < maxEntering:
+			continue
 		case errors.As(err, &refused) && (refused.Code == wire.Stale || refused.Code == wire.Conflict) && attempt < maxEntering:
 			continue
 		case refused != nil && refused.Code.Hint() == wire.HintNever:
@@ -323,13 +325,14 @@ func (c *chat) verifyOffer(ctx context.Context, s *session) error {
 	if c.state == nil {
 		return nil
 	}
+	position, _ := c.state.Position()
 	result, err := c.state.Verify(offer)
 	if err != nil {
 		return err
 	}
 	b := c.newBatch()
 	var finished []func()
-	if err := c.digest(ctx, b, wire.Entry{}, result, &finished); err != nil {
+	if err := c.digest(ctx, b, wire.Entry{Seq: position + 1}, result, &finished); err != nil {
 		return err
 	}
 	if result.Resync {

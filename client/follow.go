@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/securelink-chat/securelink/identity"
 	"github.com/securelink-chat/securelink/room"
 	"github.com/securelink-chat/securelink/wire"
 )
@@ -303,6 +304,52 @@ func (c *chat) checkHead(ctx context.Context, core wire.RoomState) {
 	if b.commitLocked(ctx) == nil {
 		c.notifyLocked()
 	}
+}
+
+// checkRouting holds the server's list of the devices that get this room's
+// entries against the members, once a connection. The two are of one moment
+// only if no change of the group came in between.
+func (c *chat) checkRouting(ctx context.Context, s *session) error {
+	c.mu.Lock()
+	if c.state == nil || c.routed == s || c.state.State() != room.StateMember {
+		c.mu.Unlock()
+		return nil
+	}
+	mark := c.state.Mark()
+	c.mu.Unlock()
+	var list wire.MembersOK
+	err := s.call(ctx, wire.Key{}, wire.Members{Room: c.id}, &list)
+	if errors.Is(err, errOffline) {
+		return err
+	}
+	if err != nil {
+		return nil // not this device's to see any more
+	}
+	if err := c.follow(ctx, s); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state == nil || c.state.Mark() != mark {
+		c.poke()
+		return nil
+	}
+	c.routed = s
+	var routes []room.Route
+	for _, r := range list.Routes {
+		routes = append(routes, room.Route{User: identity.UserID(r.User), Device: identity.DeviceID(r.Device)})
+	}
+	alarms := c.state.CheckRouting(routes)
+	if len(alarms) == 0 {
+		return nil
+	}
+	b := c.newBatch()
+	seq, _ := c.state.Position()
+	for _, alarm := range alarms {
+		c.alarm(b, alarm, seq, uint64(128+c.alarms%100), c.rec.Last)
+		c.alarms++
+	}
+	return b.commitLocked(ctx)
 }
 
 func modeName(m room.Mode) string {
