@@ -218,6 +218,24 @@ func TestWhoUndidTooLateAsksAgain(t *testing.T) {
 	}
 }
 
+func TestWhoLeavesStaysSilentThroughAnUndo(t *testing.T) {
+	s, alice, bob, carol := inviteRoom(t)
+	all := []*device{alice, bob, carol}
+	a, err := carol.room.Leave()
+	carol.must(err)
+	carol.must(s.append(a))
+	syncAll(all...)
+	locked(s.head()+1, alice, carol)
+	bob.must(bob.commit(Intent{Kind: IntentRefresh}))
+	syncAll(all...)
+	for _, todo := range carol.room.Todo(s.now) {
+		t.Errorf("Carol has left and has to do %v", todo)
+	}
+	alice.must(alice.undo())
+	syncAll(all...)
+	wantState(t, StateLeaving, carol)
+}
+
 func TestAMemberCannotUndoJustAnything(t *testing.T) {
 	_, alice, bob, carol := inviteRoom(t)
 	all := []*device{alice, bob, carol}

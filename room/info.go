@@ -149,6 +149,9 @@ func (r *Room) Todo(now time.Time) []Todo {
 		}
 		return out
 	case StateFrozen:
+		if r.leaves() {
+			return out
+		}
 		if !r.st.nacked {
 			return append(out, Todo{Kind: TodoNack, Jitter: 200 * time.Millisecond})
 		}

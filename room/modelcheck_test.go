@@ -26,6 +26,9 @@ func (m *model) rest() {
 		if round > 60 && round%20 == 0 {
 			m.rescue()
 		}
+		if round%10 == 9 { // life goes on, and who is in a branch of its own hears it
+			m.say(m.majority())
+		}
 	}
 	for _, a := range m.actors {
 		if a.in() {

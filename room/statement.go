@@ -150,6 +150,21 @@ func (r *Room) waiting() bool {
 	return false
 }
 
+// leaves says whether this user has said that it leaves, or has disowned this
+// device.
+func (r *Room) leaves() bool {
+	for _, n := range r.noted {
+		st := n.statement
+		if st == nil || st.User != r.self.User() {
+			continue
+		}
+		if st.Kind == identity.StatementLeave || st.Kind == identity.StatementRevoke && st.Device == r.self.Device() {
+			return true
+		}
+	}
+	return false
+}
+
 // own finds the seat of this device.
 func (r *Room) own() (seat, error) {
 	if r.who == nil {

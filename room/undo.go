@@ -177,6 +177,9 @@ func (r *Room) takeBack(e *Entry, base *mls.Group, res *Result) {
 	res.Resend = r.ownFrom(res.Undone)
 	if frozen {
 		r.st.state = StateMember
+		if r.leaves() {
+			r.st.state = StateLeaving
+		}
 		r.st.unsettled = true
 	}
 	r.st.frozenSeq, r.st.frozenHash, r.st.frozenBy = 0, Hash{}, identity.UserID{}
