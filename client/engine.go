@@ -140,6 +140,12 @@ func (e *Engine) Run(ctx context.Context) error {
 		e.cfg.RSA = e.pool
 	}
 	if err := e.load(ctx); err != nil {
+		// Rooms that were loaded already have begun to work.
+		stop(errStopped)
+		e.work.Wait()
+		if errors.Is(err, context.Canceled) {
+			return nil // somebody left before it had begun
+		}
 		return err
 	}
 	e.begin(func() { e.connectLoop(ctx) })
