@@ -4,7 +4,7 @@ import { chromium, type Browser } from 'playwright-core';
 import { launch } from '../browser.mjs';
 import { corpus } from '../corpus';
 import { arrive, hears, isSent, join, say, watch, type Person } from './person';
-import { serve, type Running } from './server';
+import { serve, terminal, type Running } from './server';
 
 let browser: Browser;
 let server: Running;
@@ -86,6 +86,26 @@ test('the conversation of the original idea, with a reload in the middle', async
   await ana.page.getByText('You verified Uzair').waitFor();
 
   expect(server.log()).not.toMatch(/Hello Ana|Welcome back/);
+  expect(faults()).toEqual([]);
+});
+
+test('two browsers and one terminal in one conversation', async () => {
+  const uzair = await guest('Uzair');
+  const ana = await guest('Ana');
+  await hearsJoin(uzair, 'Ana');
+  const ben = terminal(server, 'Ben');
+  try {
+    await hearsJoin(uzair, 'Ben');
+    await hearsJoin(ana, 'Ben');
+    await say(uzair, 'hello to the terminal');
+    await ben.shows('hello to the terminal');
+    ben.type('hello to the browsers');
+    await hears(uzair, 'hello to the browsers');
+    await hears(ana, 'hello to the browsers');
+    expect(await ana.page.locator('[data-message]', { hasText: 'hello to the browsers' }).getAttribute('aria-label')).toMatch(/^Ben, /);
+  } finally {
+    await ben.close();
+  }
   expect(faults()).toEqual([]);
 });
 
@@ -264,5 +284,6 @@ describe('hostile people', () => {
 });
 
 async function hearsJoin(person: Person, name: string): Promise<void> {
-  await person.page.getByText(`${name} has joined the chat`).waitFor();
+  // People who come one after the other share a line.
+  await person.page.locator('.happened', { hasText: new RegExp(`${name} (has|have) joined the chat`) }).waitFor();
 }

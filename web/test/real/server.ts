@@ -48,6 +48,34 @@ function start(args: string[], collect: (text: string) => void): ChildProcess {
   return child;
 }
 
+/** Somebody at a terminal: the line client, with what it printed so far. */
+export interface Terminal {
+  type(line: string): void;
+  shows(text: string): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Starts `securelink chat` in a profile of its own. */
+export function terminal(server: Running, name: string): Terminal {
+  const home = mkdtempSync(join(tmpdir(), 'securelink-term-'));
+  const child = spawn(binary, ['chat', server.tcp, '--home', home, '--name', name], { stdio: ['pipe', 'pipe', 'pipe'] });
+  let printed = '';
+  const more = (text: string) => (printed += text);
+  child.stdout.setEncoding('utf8').on('data', more);
+  child.stderr.setEncoding('utf8').on('data', more);
+  return {
+    type: (line) => child.stdin.write(`${line}\n`),
+    shows: async (text) => {
+      for (let i = 0; i < 1200 && !printed.includes(text); i++) await new Promise((done) => setTimeout(done, 50));
+      if (!printed.includes(text)) throw new Error(`the terminal does not show ${JSON.stringify(text)} but:\n${printed}`);
+    },
+    close: async () => {
+      await end(child);
+      rmSync(home, { recursive: true, force: true });
+    },
+  };
+}
+
 function end(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return Promise.resolve();
   return new Promise((done) => {
