@@ -79,6 +79,7 @@ type chat struct {
 	changed  chan struct{} // closed and replaced when rec or state change
 	trouble  error         // why it could not be entered
 	alarms   int           // of CheckHead, since the start
+	typed    typingState
 }
 
 func (e *Engine) newChat(id wire.RoomID) *chat {

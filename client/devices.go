@@ -233,8 +233,3 @@ func (e *Engine) revoke(ctx context.Context, r Request) error {
 	signature := key.SignRevocation(a.Root, identity.DeviceID(id), at)
 	return s.call(ctx, wire.Key{}, wire.RevokeDevice{Device: id, At: at, Signature: signature[:]}, nil)
 }
-
-// typing and signals are told while they happen and kept nowhere.
-func (c *chat) typing(bool) error { return nil }
-
-func (c *chat) signalled([]byte) {}

@@ -369,3 +369,30 @@ func TestAwayForLong(t *testing.T) {
 		}
 	}
 }
+
+// TestTyping: what is told of writing reaches the others and nobody else's
+// device, and its end as well.
+func TestTyping(t *testing.T) {
+	s := newServer(t)
+	alice, lounge := s.guest("Alice")
+	bob, _ := s.guest("Bob")
+	alice.say(lounge, "so that both are in")
+	bob.hears(lounge, "so that both are in")
+	told := func(p *person, on bool) bool {
+		for _, ev := range p.events {
+			if ev.Kind == client.EvTyping && ev.Typing.Room == lounge && ev.Typing.Name == "Alice" && ev.Typing.On == on {
+				return true
+			}
+		}
+		return false
+	}
+	for _, on := range []bool{true, false} {
+		alice.must(client.Request{Op: client.OpTyping, Room: lounge, On: on})
+		bob.until("word of Alice's writing", func() bool { return told(bob, on) })
+	}
+	alice.mu.Lock()
+	defer alice.mu.Unlock()
+	if told(alice, true) {
+		t.Error("Alice was told of her own writing")
+	}
+}
