@@ -375,14 +375,12 @@ func (e *Engine) enrolled(ctx context.Context, raw []byte) error {
 		return err
 	}
 	e.out.tell(Event{Kind: EvCode})
-	return e.signIn(ctx, s)
+	return e.signIn(ctx, s, a)
 }
 
-// signIn makes the connection that of the account, if there is one.
-func (e *Engine) signIn(ctx context.Context, s *session) error {
-	e.mu.Lock()
-	a := e.account
-	e.mu.Unlock()
+// signIn makes the connection that of the account a, if there was one when the
+// connection came about.
+func (e *Engine) signIn(ctx context.Context, s *session, a account) error {
 	root := s.conn.PeerRoot()
 	switch {
 	case a.State == "" || a.State == AccountSignedOut || a.State == AccountRevoked:

@@ -227,8 +227,7 @@ func (e *Engine) connectOnce(ctx context.Context) (lasted bool, err error) {
 	defer stop()
 	err = e.greet(running, s)
 	if err == nil {
-		e.setSession(s, false)
-		err = e.signIn(running, s)
+		err = e.signIn(running, s, e.setSession(s, false))
 	}
 	if err != nil {
 		conn.Close()
@@ -300,11 +299,13 @@ func (e *Engine) setConn(c Conn) {
 }
 
 // setSession changes the connection that requests go by, and wakes those who
-// wait for it.
-func (e *Engine) setSession(s *session, loggedIn bool) {
+// wait for it. It returns the account of that moment: whoever waited for a
+// connection may make one as soon as there is.
+func (e *Engine) setSession(s *session, loggedIn bool) account {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.session, e.loggedIn = s, loggedIn
 	close(e.changed)
 	e.changed = make(chan struct{})
+	return e.account
 }

@@ -129,10 +129,14 @@ func TestGatewayCommand(t *testing.T) {
 	s.line("Core: ")
 	client := &http.Client{Transport: &http.Transport{}}
 	defer client.CloseIdleConnections()
-	for path, want := range map[string]int{"/healthz": 200, "/readyz": 200, "/app.json": 200, "/metrics": 404} {
+	for path, want := range map[string]int{"/healthz": 200, "/readyz": 200, "/app.json": 200} {
 		if status, body := fetch(t, client, url+path); status != want {
 			t.Errorf("%s: %d %q, want %d", path, status, body, want)
 		}
+	}
+	// With the app built, a path that is none of the page's own gets the page.
+	if _, body := fetch(t, client, url+"/metrics"); strings.Contains(body, "securelink_gateway_sockets") {
+		t.Error("the page's address shows the metrics")
 	}
 	if status, body := fetch(t, client, "http://"+private+"/metrics"); status != 200 || !strings.Contains(body, "securelink_gateway_sockets 0\n") || !strings.Contains(body, "go_goroutines ") {
 		t.Errorf("metrics: %d\n%s", status, body)
