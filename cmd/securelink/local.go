@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -12,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/securelink-chat/securelink/internal/profile"
 	"github.com/securelink-chat/securelink/line"
 )
 
@@ -19,11 +21,12 @@ import (
 // send hands its message over through it: one line of JSON each way.
 
 const (
-	socketName  = "send.sock"
-	socketPath  = 100     // bytes of a path that fit a socket's address
-	localLine   = 1 << 20 // bytes of one request
-	localTime   = time.Minute
-	localAtOnce = 16
+	socketName    = "send.sock"
+	socketPath    = 100     // bytes of a path that fit a socket's address
+	localLine     = 1 << 20 // bytes of one request
+	localTime     = time.Minute
+	localAtOnce   = 16
+	localPatience = 10 * time.Second // with a process that has the profile for a moment
 )
 
 // short makes a path that fits a socket's address: through a link in the
@@ -109,30 +112,45 @@ func answerOne(ctx context.Context, conn net.Conn, hub *line.Hub) {
 	json.NewEncoder(conn).Encode(line.Send(ctx, port, r)) // nobody is left to tell of an error
 }
 
-// dialLocal waits a little for a process that has just begun.
-func dialLocal(ctx context.Context, path string) (net.Conn, error) {
-	var d net.Dialer
-	for attempt := 0; ; attempt++ {
-		conn, err := d.DialContext(ctx, "unix", path)
-		if err == nil || attempt == 50 {
-			return conn, err
+// claim takes the profile's lock. Whoever holds it for long takes messages by
+// the socket, and then it is profile.ErrBusy at once; a process that is about
+// to end or has just begun is waited for.
+func claim(ctx context.Context, home string, pin [32]byte, name string) (*profile.Folder, error) {
+	path, err := profile.Path(home, pin, name)
+	if err != nil {
+		return nil, err
+	}
+	deadline := time.Now().Add(localPatience)
+	for {
+		folder, err := profile.Open(home, pin, name)
+		if !errors.Is(err, profile.ErrBusy) || time.Now().After(deadline) {
+			return folder, err
+		}
+		if conn, dialErr := dialLocal(ctx, path); dialErr == nil {
+			conn.Close()
+			return nil, err
 		}
 		select {
-		case <-time.After(100 * time.Millisecond):
+		case <-time.After(50 * time.Millisecond):
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
 	}
 }
 
-// handOver gives a message to the process that has the profile.
-func handOver(ctx context.Context, folder string, r line.SendRequest) (line.SendResult, error) {
+func dialLocal(ctx context.Context, folder string) (net.Conn, error) {
 	path, forget, err := short(folder)
 	if err != nil {
-		return line.SendResult{}, err
+		return nil, err
 	}
 	defer forget()
-	conn, err := dialLocal(ctx, path)
+	var d net.Dialer
+	return d.DialContext(ctx, "unix", path)
+}
+
+// handOver gives a message to the process that has the profile.
+func handOver(ctx context.Context, folder string, r line.SendRequest) (line.SendResult, error) {
+	conn, err := dialLocal(ctx, folder)
 	if err != nil {
 		return line.SendResult{}, fmt.Errorf("the profile is in use and does not take messages: %w", err)
 	}

@@ -107,7 +107,7 @@ func (f *clientFlags) open(ctx context.Context, t target, log io.Writer) (_ *ope
 	if err != nil {
 		return nil, "", fail(exitUsage, err, "")
 	}
-	if o.folder, err = profile.Open(home, o.pin, f.profile); err != nil {
+	if o.folder, err = claim(ctx, home, o.pin, f.profile); err != nil {
 		if errors.Is(err, profile.ErrBusy) {
 			return nil, path, fail(exitUsage, fmt.Errorf("the profile %q cannot be used now: %w", f.profile, err),
 				"Close that one, or use another: --profile NAME")
