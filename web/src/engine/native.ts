@@ -1,7 +1,7 @@
 /// <reference lib="webworker" />
 import '#wasm_exec';
 import { argon } from './argon';
-import type { Ask, Fault, Site } from './engine';
+import type { Ask, Site } from './engine';
 import { Pairs, type Pair } from './rsa';
 import { dial, type Conn } from './socket';
 import { erase, Storage } from './storage';
@@ -42,7 +42,6 @@ export interface Start {
   readonly wasm: string;
   readonly origin: string;
   readonly tell: (event: Event) => void;
-  readonly fault: (kind: Fault['fault'], detail?: string) => void;
 }
 
 let compiled: Promise<WebAssembly.Module> | null = null;
@@ -78,6 +77,7 @@ export class Native {
     return new Promise<Native>((resolve, reject) => {
       let end: (error: Error | null) => void = () => undefined;
       let inOrder = false;
+      let full = false;
       const ended = new Promise<void>((ok, bad) => {
         end = (error) => {
           storage.close();
@@ -94,7 +94,8 @@ export class Native {
         load: (...range) => storage.load(...range),
         apply: (keys, values) =>
           storage.apply(keys, values).catch((error: unknown) => {
-            if (error instanceof DOMException && error.name === 'QuotaExceededError') options.fault('storage-full');
+            // The engine stops at what it cannot keep; then this is why.
+            full ||= error instanceof DOMException && error.name === 'QuotaExceededError';
             throw error;
           }),
         dial: (onframe, onclose) => dial(options.origin, onframe, onclose),
@@ -110,7 +111,7 @@ export class Native {
         done: (problem) => {
           inOrder = true;
           storage.close();
-          if (problem !== '') end(new Error(problem));
+          if (problem !== '') end(full ? new Unusable('storage-full', '') : new Error(problem));
           else void erase(profile).finally(() => end(null));
         },
       };

@@ -36,7 +36,11 @@ export function dial(origin: string, onframe: (frame: Uint8Array) => void, onclo
         send: (frames) => {
           for (const frame of frames) socket.emit('frame', frame);
         },
-        close: () => socket.disconnect(),
+        // The engine knows that it closed; to be told in the middle of its own call may end it there.
+        close: () => {
+          socket.removeAllListeners();
+          socket.disconnect();
+        },
       });
     });
     socket.on('connect_error', (error) => {

@@ -89,7 +89,7 @@ async function lead(site: Site, wasm: string, origin: string): Promise<never> {
   const wasFollowing = follows;
   follows = false;
   for (let first = true; ; first = false) {
-    native = await Native.start({ site, wasm, origin, tell: told, fault });
+    native = await Native.start({ site, wasm, origin, tell: told });
     if (first && wasFollowing) fault('leads');
     between({ t: 'leads' });
     for (const { id, ask } of waiting.splice(0)) hand(id, ask);

@@ -17,9 +17,10 @@ export function watch(page: Page, faults: string[]): void {
   });
 }
 
-/** Opens a page of its own profile at an address. */
-export async function arrive(browser: Browser, url: string, name = ''): Promise<Person> {
+/** Opens a page of its own profile at an address; prepare changes the profile before. */
+export async function arrive(browser: Browser, url: string, name = '', prepare?: (context: BrowserContext) => Promise<unknown>): Promise<Person> {
   const context = await browser.newContext({ viewport: { width: 1200, height: 800 } });
+  await prepare?.(context);
   // Generous: on a machine that is busy with other tests a handshake takes several tries.
   context.setDefaultTimeout(60_000);
   const page = await context.newPage();
@@ -35,10 +36,15 @@ export async function arrive(browser: Browser, url: string, name = ''): Promise<
 /** Arrives, types a name and joins as a guest. */
 export async function join(browser: Browser, url: string, name: string): Promise<Person> {
   const person = await arrive(browser, url, name);
-  await person.page.fill('#name', name);
+  await enter(person);
+  return person;
+}
+
+/** Types the name on the page that was opened, and goes in. */
+export async function enter(person: Person): Promise<void> {
+  await person.page.fill('#name', person.name);
   await person.page.keyboard.press('Enter');
   await person.page.locator('textarea').waitFor();
-  return person;
 }
 
 /** Writes a line in the room that is shown. */
