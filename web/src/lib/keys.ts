@@ -34,7 +34,8 @@ const local: readonly { readonly keys: string; readonly does: string }[] = [
   { keys: 'Ctrl End', does: 'Newest message' },
   { keys: 'Shift PgUp', does: 'First unread message' },
   { keys: '↑ ↓ or j k, Home, End', does: 'Move between messages, once one has the focus' },
-  { keys: 'r  e  c  i  Del', does: 'Reply, edit, copy, see the sealed form, delete the focused message' },
+  { keys: 'r  +  e  c  i  Del', does: 'Reply, react, edit, copy, see the sealed form, delete the focused message' },
+  { keys: '@ and :', does: 'In a text: find a person or an emoji by name' },
 ];
 
 export const keyHelp: readonly { readonly keys: string; readonly does: string }[] = [...bindings, ...local];

@@ -2,7 +2,8 @@ import { Refused, type Ask, type Engine, type Fault, type Site } from '../engine
 import type { Account, Conn, Event, Info, Item, Member, Room } from '../engine/types.gen';
 import { randomID } from '../lib/bytes';
 import { roomName } from '../lib/words';
-import { drafts } from './drafts.svelte';
+import { drafts, type Target } from './drafts.svelte';
+import { newsOf } from './notify.svelte';
 import { route } from './route.svelte';
 import { Timeline } from './timeline.svelte';
 
@@ -21,6 +22,7 @@ export type Dialog =
   | { readonly kind: 'keys' }
   | { readonly kind: 'switcher' }
   | { readonly kind: 'sealed'; readonly item: Item }
+  | { readonly kind: 'react'; readonly item: Item }
   | { readonly kind: 'remove'; readonly room: string; readonly member: Member }
   | { readonly kind: 'leave'; readonly room: Room };
 
@@ -51,15 +53,16 @@ export class App {
   membersChanged = $state(0);
   toasts = $state.raw<readonly Toast[]>([]);
   dialog = $state.raw<Dialog | null>(null);
+  /** The message to go to, once its room is shown. */
+  sought = $state.raw<{ readonly room: string; readonly id: string } | null>(null);
   link = $state('');
   progress = $state('');
   said = $state.raw<readonly string[]>([]);
-  editing = $state.raw<Item | null>(null);
-  replying = $state.raw<Item | null>(null);
 
   rooms = $derived(this.roomList.filter((room) => room.state !== 'left').toSorted((a, b) => b.last - a.last || (a.id < b.id ? -1 : 1)));
   room = $derived(this.roomList.find((room) => room.id === route.place.room));
-  unread = $derived(this.roomList.reduce((sum, room) => sum + room.unread, 0));
+  /** News of all rooms, of each by what was chosen for it. */
+  unread = $derived(this.roomList.reduce((sum, room) => sum + newsOf(room), 0));
   offline = $derived(this.conn.state !== 'connected');
 
   #entering = false;
@@ -146,8 +149,14 @@ export class App {
     route.go({ room }, route.place.room === '' && window.innerWidth >= 720);
   }
 
+  /** Goes to a message. */
+  show(room: string, id: string): void {
+    this.sought = { room, id };
+    if (route.place.room !== room) this.openRoom(room);
+  }
+
   /** Sends a text: the row is there at once, and says "Encrypting" until the engine has it on disk. */
-  send(room: Room, text: string, replyTo: Item | null): void {
+  send(room: Room, text: string, replyTo: Target | null, mentions: string[]): void {
     const key = randomID();
     const timeline = this.timeline(room.id);
     const account = this.account;
@@ -156,7 +165,7 @@ export class App {
       text, time: Date.now(), state: 'encrypting', reason: '', replyTo: replyTo?.id ?? '', replyName: replyTo?.name ?? '',
       replyText: replyTo?.text ?? '', edited: false, deleted: false, mention: false, reactions: [], names: [], by: '', code: '',
     });
-    this.ask({ op: 'send', room: room.id, text, key, message: replyTo?.id ?? '' }).catch((error: unknown) => {
+    this.ask({ op: 'send', room: room.id, text, key, message: replyTo?.id ?? '', mentions }).catch((error: unknown) => {
       timeline.drop(key);
       drafts.restore(room.id, text);
       this.tell(error);

@@ -1,6 +1,7 @@
 /** What a person set for this browser. Nothing here is secret; it is kept in localStorage where that is allowed. */
 export interface Choices {
-  theme: 'system' | 'light' | 'dark';
+  theme: 'system' | 'light' | 'dark' | 'contrast';
+  density: 'roomy' | 'compact';
   size: 'normal' | 'large' | 'larger';
   sendWith: 'enter' | 'ctrl-enter';
   letters: boolean;
@@ -9,7 +10,7 @@ export interface Choices {
 
 const key = 'securelink.settings';
 
-const defaults: Choices = { theme: 'system', size: 'normal', sendWith: 'enter', letters: true, announce: true };
+const defaults: Choices = { theme: 'system', density: 'roomy', size: 'normal', sendWith: 'enter', letters: true, announce: true };
 
 function load(): Choices {
   try {
@@ -20,7 +21,8 @@ function load(): Choices {
       return allowed.find((one) => one === value) ?? defaults[name];
     };
     return {
-      theme: get('theme', ['system', 'light', 'dark']),
+      theme: get('theme', ['system', 'light', 'dark', 'contrast']),
+      density: get('density', ['roomy', 'compact']),
       size: get('size', ['normal', 'large', 'larger']),
       sendWith: get('sendWith', ['enter', 'ctrl-enter']),
       letters: get('letters', [true, false]),
@@ -44,10 +46,11 @@ export function change(some: Partial<Choices>): void {
   applySettings();
 }
 
-/** Puts theme and size on the document. */
+/** Puts theme, density and size on the document. */
 export function applySettings(): void {
   const root = document.documentElement;
   if (settings.theme === 'system') delete root.dataset['theme'];
   else root.dataset['theme'] = settings.theme;
   root.dataset['size'] = settings.size;
+  root.dataset['density'] = settings.density;
 }

@@ -8,6 +8,8 @@ const page = 60;
 /** Further pages are larger: whoever asks for one is already reading on. */
 const next = 150;
 const most = 200;
+/** Pages that are loaded at most on the way to one message. */
+const farthest = 100;
 
 /** What is loaded of one room's timeline, in order, and how to get more of it. */
 export class Timeline {
@@ -15,6 +17,7 @@ export class Timeline {
   #ask: AskFn;
   #maker = new RowMaker();
   #ids = new Map<string, Item>();
+  #loading: Promise<void> | null = null;
 
   items = $state.raw<readonly Item[]>([]);
   /** True for the one update in which rows came before those shown. */
@@ -39,10 +42,8 @@ export class Timeline {
 
   /** Loads the newest part, or the part around the first unread message. */
   async open(room: Room): Promise<void> {
-    if (this.opened || this.loading) return;
-    this.loading = true;
-    this.problem = '';
-    try {
+    if (this.opened) return;
+    await this.#load(async () => {
       this.unreadAfter = room.unread > 0 && room.read > 0 ? room.read : 0;
       if (this.unreadAfter > 0 && room.unread > most - 40) {
         const [before, after] = await Promise.all([
@@ -59,42 +60,38 @@ export class Timeline {
         this.whole = got.length < limit;
       }
       this.opened = true;
-    } catch (error) {
-      this.problem = error instanceof Error ? error.message : String(error);
-    } finally {
-      this.loading = false;
-    }
+    });
   }
 
   /** Loads a page before the oldest loaded item. */
   async older(): Promise<void> {
-    if (this.loading || this.whole || !this.opened) return;
-    this.loading = true;
-    try {
+    if (this.whole || !this.opened) return;
+    await this.#load(async () => {
       const first = this.items.find((item) => item.cursor > 0);
       const got = await this.#page({ before: first?.cursor ?? 0, limit: next });
       this.#take(got, true);
       if (got.length < next) this.whole = true;
-      this.problem = '';
-    } catch (error) {
-      this.problem = error instanceof Error ? error.message : String(error);
-    } finally {
-      this.loading = false;
+    });
+  }
+
+  /** Loads backwards until a message is there; tells whether it is. */
+  async reach(id: string): Promise<boolean> {
+    for (let page = 0; page < farthest && !this.#ids.has(id) && !this.whole; page++) {
+      await this.older();
+      if (this.problem !== '') break;
     }
+    return this.#ids.has(id);
   }
 
   /** Loads a page after the newest loaded item, when opened far back. */
   async newer(): Promise<void> {
-    if (this.loading || this.live || !this.opened) return;
-    this.loading = true;
-    try {
+    if (this.live || !this.opened) return;
+    await this.#load(async () => {
       const last = this.items.findLast((item) => item.cursor > 0);
       const got = await this.#page({ after: last?.cursor ?? 0, limit: next });
       this.#take(got, false);
       if (got.length < next) this.live = true;
-    } finally {
-      this.loading = false;
-    }
+    });
   }
 
   /** Drops what is loaded and loads the newest part. */
@@ -127,6 +124,25 @@ export class Timeline {
 
   get(id: string): Item | undefined {
     return this.#ids.get(id);
+  }
+
+  /** Loads one thing at a time; whoever asks meanwhile waits for what is being loaded. */
+  #load(what: () => Promise<void>): Promise<void> {
+    this.#loading ??= this.#try(what);
+    return this.#loading;
+  }
+
+  async #try(what: () => Promise<void>): Promise<void> {
+    this.loading = true;
+    this.problem = '';
+    try {
+      await what();
+    } catch (error) {
+      this.problem = error instanceof Error ? error.message : String(error);
+    } finally {
+      this.loading = false;
+      this.#loading = null;
+    }
   }
 
   async #page(more: Partial<Ask>): Promise<Item[]> {

@@ -1,6 +1,7 @@
 import type { Item } from '../engine/types.gen';
 import { isMessage } from '../lib/rows';
 import type { App } from '../state/app.svelte';
+import { drafts } from '../state/drafts.svelte';
 
 /** Moves the focus between messages; tells whether the key was one of those that do. */
 export function stepFocus(event: KeyboardEvent, scroller: HTMLElement | undefined, letters: boolean): boolean {
@@ -22,10 +23,11 @@ export function stepFocus(event: KeyboardEvent, scroller: HTMLElement | undefine
 }
 
 /** What can be done with a message now. */
-export function powers(item: Item): { reply: boolean; edit: boolean; remove: boolean; copy: boolean; sealed: boolean } {
+export function powers(item: Item): { reply: boolean; react: boolean; edit: boolean; remove: boolean; copy: boolean; sealed: boolean } {
   const inLog = item.cursor > 0 && isMessage(item) && !item.deleted;
   return {
     reply: inLog && item.kind === 'text',
+    react: inLog && item.kind === 'text',
     edit: inLog && item.own && item.kind === 'text',
     remove: inLog && item.own,
     copy: item.text !== '' && !item.deleted,
@@ -33,18 +35,19 @@ export function powers(item: Item): { reply: boolean; edit: boolean; remove: boo
   };
 }
 
-export type Act = 'reply' | 'edit' | 'copy' | 'sealed' | 'delete';
+export type Act = 'reply' | 'react' | 'edit' | 'copy' | 'sealed' | 'delete';
 
 /** Does one of the things that a message's menu offers. */
 export function act(app: App, item: Item, what: Act): void {
   switch (what) {
     case 'reply':
-      app.editing = null;
-      app.replying = item;
+      drafts.reply(item);
+      break;
+    case 'react':
+      app.dialog = { kind: 'react', item };
       break;
     case 'edit':
-      app.replying = null;
-      app.editing = item;
+      drafts.edit(item);
       break;
     case 'copy':
       navigator.clipboard.writeText(item.text).then(
@@ -68,6 +71,7 @@ export function messageKey(event: KeyboardEvent, app: App, item: Item, letters: 
   if (event.key === 'Delete' && can.remove) act(app, item, 'delete');
   else if (!letters) return false;
   else if (event.key === 'r' && can.reply) act(app, item, 'reply');
+  else if (event.key === '+' && can.react) act(app, item, 'react');
   else if (event.key === 'e' && can.edit) act(app, item, 'edit');
   else if (event.key === 'c' && can.copy) act(app, item, 'copy');
   else if (event.key === 'i' && can.sealed) act(app, item, 'sealed');

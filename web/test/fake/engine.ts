@@ -17,6 +17,8 @@ class Fake implements Engine {
   #waiting: Item[] = [];
   offline = false;
   delay = 5;
+  /** What was asked to be sent, in full. */
+  readonly sent: Ask[] = [];
 
   constructor(query: URLSearchParams) {
     queueMicrotask(() => {
@@ -106,7 +108,13 @@ class Fake implements Engine {
         if (ask.after) return { items: log.filter((item) => item.cursor > (ask.after ?? 0)).slice(0, limit) };
         return { items: log.slice(-limit) };
       }
+      case 'react': {
+        const own = { text: ask.text ?? '', names: [this.#name], own: true };
+        this.change(ask.room ?? '', ask.message ?? '', { reactions: ask.on ? [own] : [] });
+        return {};
+      }
       case 'send':
+        this.sent.push(ask);
         return { item: this.#post(this.#room(ask), { own: true, id: ask.key ?? idOf(String(Math.random()), 32), text: ask.text ?? '', sender: this.#me, name: this.#name, replyTo: ask.message ?? '' }) };
       case 'edit':
       case 'delete':
@@ -172,7 +180,6 @@ class Fake implements Engine {
       case 'trust':
       case 'decline':
       case 'leave':
-      case 'react':
         return {};
       default:
         throw new Refused('usage', `The engine does not know “${ask.op}”.`);
@@ -220,6 +227,11 @@ class Fake implements Engine {
     this.#logs.set(room.id, []);
     this.#members.set(room.id, people([text.slice(0, 64)], this.#me, this.#name, 'invite'));
     this.#send({ kind: 'room', room });
+  }
+
+  /** What was said in a room, the oldest first. */
+  log(title: string): readonly Item[] {
+    return this.#logs.get(this.rooms().find((room) => room.title === title)?.id ?? '') ?? [];
   }
 
   rooms(): Room[] {

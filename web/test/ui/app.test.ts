@@ -264,3 +264,110 @@ test('a draft stays with its room and survives a reload', async () => {
   expect(await page.locator('textarea').inputValue()).toBe('half a thought');
   await close();
 });
+
+test('people and emoji are completed as they are typed; who is named is told to the engine', async () => {
+  const { page, faults, close } = await open('/?in=1');
+  await enter(page, 'Lounge');
+  const area = page.locator('textarea');
+  await area.pressSequentially('look, @to');
+  await page.getByRole('option', { name: 'Tomás Ferreira' }).waitFor();
+  expect(await axe(page)).toEqual([]);
+  await page.keyboard.press('Tab');
+  expect(await area.inputValue()).toBe('look, @Tomás Ferreira ');
+  await area.pressSequentially(':par');
+  await page.getByRole('option', { name: /partying/ }).waitFor();
+  await page.keyboard.press('ArrowDown');
+  await page.keyboard.press('Enter');
+  await expect.poll(() => area.inputValue()).toMatch(/Ferreira \S+ $/u);
+  await page.keyboard.type('and :ro');
+  await page.getByRole('option', { name: /rocket/ }).waitFor();
+  await page.keyboard.press('Escape');
+  expect(await page.getByRole('option').count()).toBe(0);
+  await page.keyboard.press('Enter');
+  await page.locator('.own [data-message]', { hasText: 'and :ro' }).waitFor();
+  const tomas = await page.evaluate(() => window.fake.sent.at(-1)?.mentions?.length);
+  expect(tomas).toBe(1);
+  expect(faults).toEqual([]);
+  await close();
+});
+
+test('a reaction by the keyboard alone, and taken back', async () => {
+  const { page, faults, close } = await open('/?in=1');
+  await enter(page, 'Lounge');
+  const id = await page.evaluate(() => window.fake.say('Lounge', 'Ana', 'it works'));
+  const message = page.locator(`[data-message="${id}"]`);
+  await message.focus();
+  await page.keyboard.press('+');
+  await page.locator('#emoji:focus').waitFor();
+  expect(await axe(page)).toEqual([]);
+  await page.keyboard.type('tada');
+  await page.keyboard.press('Enter');
+  const chip = message.locator('.reactions button', { hasText: '🎉' });
+  await chip.waitFor();
+  await chip.click();
+  await chip.waitFor({ state: 'detached' });
+  expect(faults).toEqual([]);
+  await close();
+});
+
+test('a begun reply survives a reload; the message that was answered is one click away', async () => {
+  const { page, faults, close } = await open('/?in=1&big=900');
+  await enter(page, 'Lounge');
+  await page.locator('[data-message]').last().focus();
+  await page.keyboard.press('r');
+  await page.getByText('Replying to').waitFor();
+  await page.keyboard.type('half an answer');
+  await enter(page, 'Family');
+  expect(await page.getByText('Replying to').count()).toBe(0);
+  await page.reload();
+  await enter(page, 'Lounge');
+  await page.getByText('Replying to').waitFor();
+  expect(await page.locator('textarea').inputValue()).toBe('half an answer');
+
+  const first = await page.evaluate(() => window.fake.log('Lounge').filter((item) => item.kind === 'text')[40]?.id ?? '');
+  await page.evaluate((id) => window.fake.say('Lounge', 'Ana', 'as was said', { replyTo: id, replyName: 'Ben', replyText: 'long ago' }), first);
+  await page.locator('.reply', { hasText: 'long ago' }).click();
+  await page.locator(`[data-message="${first}"]:focus`).waitFor();
+  expect(faults).toEqual([]);
+  await close();
+});
+
+test('news show in the title and on the icon, by what was chosen for the room', async () => {
+  const { page, close } = await open('/?in=1');
+  await enter(page, 'Family');
+  const icon = () => page.locator('link[rel="icon"]').getAttribute('href');
+  const before = await page.title();
+  const count = (title: string) => Number(/^\((\d+)\)/.exec(title)?.[1] ?? 0);
+  await page.evaluate(() => window.fake.say('Lounge', 'Ana', 'news'));
+  await expect.poll(async () => count(await page.title())).toBe(count(before) + 1);
+  expect(await icon()).toBe('/icon-news.svg');
+  // An invitation is news until it is answered.
+  await to(page, `#/r/${await roomID(page, 'Book circle')}`);
+  await page.getByRole('button', { name: 'Accept' }).click();
+  for (const [title, choice] of [['Climbing on Thursday', 'mentions'], ['Lounge', 'nothing']] as const) {
+    await to(page, `#/r/${await roomID(page, title)}/members`);
+    await page.locator('#notify').selectOption(choice);
+  }
+  await enter(page, 'Family');
+  await expect.poll(async () => count(await page.title())).toBe(0);
+  expect(await icon()).toBe('/icon.svg');
+  await page.reload();
+  await enter(page, 'Family');
+  await page.evaluate(() => window.fake.say('Lounge', 'Ana', 'nobody is told'));
+  await page.locator('nav a', { hasText: 'Lounge' }).getByText('1').waitFor();
+  // Only the invitation, which the reload brought back.
+  expect(count(await page.title())).toBe(1);
+  await close();
+});
+
+test('high contrast and a compact timeline: axe finds nothing', async () => {
+  const { page, faults, close } = await open('/?in=1');
+  await enter(page, 'Lounge');
+  await to(page, `#/r/${await roomID(page, 'Lounge')}/settings`);
+  await page.locator('#theme').selectOption('contrast');
+  await page.locator('#density').selectOption('compact');
+  expect(await page.evaluate(() => getComputedStyle(document.body).color)).toBe('rgb(0, 0, 0)');
+  expect(await axe(page)).toEqual([]);
+  expect(faults).toEqual([]);
+  await close();
+});
