@@ -75,7 +75,8 @@ func (c *conn) run(ctx context.Context) error {
 		if err != nil {
 			return c.readError(err)
 		}
-		if err := c.handlePayload(ctx, payload); err != nil {
+		c.s.hands.do(func() { err = c.handlePayload(ctx, payload) })
+		if err != nil {
 			c.cut(wire.Cut{Code: codeOf(err), Limit: limitOf(err)})
 			return err
 		}
@@ -278,7 +279,7 @@ func (o *outbox) queueLocked(item []byte) {
 	if !o.writing {
 		o.writing = true
 		o.idle.Add(1)
-		go o.write()
+		o.conn.s.hands.start(o.write)
 	}
 }
 

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,6 +36,7 @@ type Server struct {
 	bans    *bans
 	devices *registry
 	rooms   *rooms
+	hands   *hands
 	keyed   keyedLock // serialises claims, names, links: one lock a key
 
 	incarnation uint64 // restores of the store
@@ -58,7 +61,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{cfg: cfg, limits: cfg.Limits, store: cfg.Store, bus: cfg.Bus, log: cfg.Log, lounge: LoungeID(cfg.Keys.Root),
-		gate: newAdmission(cfg.Limits), guesses: newGuesses(cfg.Limits), devices: newRegistry(), conns: map[*conn]struct{}{}}
+		gate: newAdmission(cfg.Limits), guesses: newGuesses(cfg.Limits), devices: newRegistry(), hands: newHands(), conns: map[*conn]struct{}{}}
 	s.rooms = newRooms(s)
 	s.writer = newWriter(s.store, s.log, s.rooms.distrust)
 	last, err := s.store.LastWelcome(ctx)
@@ -142,17 +145,28 @@ func (s *Server) Serve(ctx context.Context, fc link.FrameConn) error {
 		return errors.Join(err, fc.Close())
 	}
 	defer s.gate.leave(addr)
+	var lc *link.Conn
+	var err error
+	s.hands.do(func() { lc, err = s.accept(ctx, fc) })
+	if err != nil {
+		return err
+	}
+	return s.serveLink(ctx, lc)
+}
+
+// accept does the handshake, unless the server stops first.
+func (s *Server) accept(ctx context.Context, fc link.FrameConn) (*link.Conn, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.ctx, cancel)()
-	start := time.Now()
+	addr, start := fc.RemoteAddr().Addr(), time.Now()
 	lc, err := s.link.Accept(ctx, fc)
 	if err != nil {
 		s.log.Info("handshake failed", "addr", logAddr(addr), "err", err)
-		return fmt.Errorf("core: %w", err)
+		return nil, fmt.Errorf("core: %w", err)
 	}
 	s.log.Debug("handshake", "addr", logAddr(addr), "resumed", lc.Resumed(), "took", time.Since(start))
-	return s.serveLink(ctx, lc)
+	return lc, nil
 }
 
 func (s *Server) begin() error {
@@ -165,19 +179,26 @@ func (s *Server) begin() error {
 	return nil
 }
 
+// closing is what clients hear when the server goes down.
+var closing = wire.Cut{Code: wire.Closing, Retry: 1000}
+
 // serveLink runs the session over a link whose handshake is done.
 func (s *Server) serveLink(ctx context.Context, lc secure) error {
 	c := newConn(s, lc)
 	s.mu.Lock()
 	s.conns[c] = struct{}{}
+	closed := s.closed
 	s.mu.Unlock()
 	defer func() {
 		s.mu.Lock()
 		delete(s.conns, c)
 		s.mu.Unlock()
 	}()
+	if closed {
+		c.cut(closing) // Close did not see it
+	}
 	// Reading is what a stop has to interrupt; the rest follows.
-	stop := context.AfterFunc(ctx, func() { c.cut(wire.Cut{Code: wire.Closing, Retry: 1000}) })
+	stop := context.AfterFunc(ctx, func() { c.cut(closing) })
 	defer stop()
 	err := c.run(ctx)
 	c.log.Info("connection ended", "why", err)
@@ -193,12 +214,17 @@ func (s *Server) Close() error {
 		return nil
 	}
 	s.closed = true
+	open := slices.Collect(maps.Keys(s.conns))
 	s.mu.Unlock()
-	s.cancel() // cuts every connection (serveLink)
+	s.cancel() // ends handshakes
+	for _, c := range open {
+		c.cut(closing)
+	}
 	s.serves.Wait()
 	s.writer.close()
 	s.loops.Wait()
 	s.rooms.close()
+	s.hands.close()
 	return s.link.Close()
 }
 
