@@ -85,27 +85,12 @@ func (c *conn) enter(ctx context.Context, user UserRecord, device DeviceRecord) 
 	c.log.Info("login", "guest", user.Login == "")
 	c.hook(device.ID)
 	c.touch()
-	ok := wire.LoginOK{User: user.ID, Login: user.Login, Admin: user.Admin}
-	count, err := c.countPackages(ctx, device.ID)
+	has, err := c.s.store.Standing(ctx, device.ID, user.ID, c.s.now())
 	if err != nil {
 		return nil, err
 	}
-	ok.KeyPackages, ok.LastResort = count.OneTime, count.LastResort
-	welcomes, err := c.s.store.CountWelcomes(ctx, device.ID)
-	if err != nil {
-		return nil, err
-	}
-	ok.Welcomes = uint(welcomes)
-	devices, err := c.s.store.Devices(ctx, user.ID)
-	if err != nil {
-		return nil, err
-	}
-	for _, d := range devices {
-		if d.State == wire.DeviceWaiting && d.Expires > c.s.now() {
-			ok.PendingCount++
-		}
-	}
-	return ok, nil
+	return wire.LoginOK{User: user.ID, Login: user.Login, Admin: user.Admin, KeyPackages: uint(has.OneTime), LastResort: has.LastResort,
+		Welcomes: uint(has.Welcomes), PendingCount: uint(has.Waiting)}, nil
 }
 
 // hook takes the events for a device from the bus to this connection.

@@ -48,6 +48,8 @@ type AccountStore interface {
 	Device(ctx context.Context, id wire.DeviceID) (DeviceRecord, bool, error)
 	// Devices lists all devices of a user, in any state.
 	Devices(ctx context.Context, user wire.UserID) ([]DeviceRecord, error)
+	// Standing counts what a device is told of when it logs in, at now (ms).
+	Standing(ctx context.Context, device wire.DeviceID, user wire.UserID, now uint64) (Standing, error)
 }
 
 // KeyPackageStore finds key packages.
@@ -159,6 +161,15 @@ type DeviceRecord struct {
 	Expires     uint64 // ms: when a waiting one is dropped
 	RevokedAt   uint64 // unix seconds
 	Revocation  []byte // signature
+}
+
+// Standing is what there is for a device when it logs in: one read of the store,
+// since thousands may come back at once.
+type Standing struct {
+	OneTime    int  // key packages
+	LastResort bool // there, and not handed out
+	Welcomes   int
+	Waiting    int // devices of the user that wait for approval
 }
 
 // PackageRecord is a one-time key package.

@@ -72,6 +72,20 @@ func (s *Store) Devices(_ context.Context, user wire.UserID) ([]core.DeviceRecor
 		func(a, b core.DeviceRecord) int { return bytes.Compare(a.ID[:], b.ID[:]) }, 0), nil
 }
 
+// Standing counts what a device is told of when it logs in.
+func (s *Store) Standing(_ context.Context, device wire.DeviceID, user wire.UserID, now uint64) (core.Standing, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	last, ok := s.lastResorts[device]
+	out := core.Standing{OneTime: len(s.packages[device]), LastResort: ok && !last.Used, Welcomes: len(s.inbox[device])}
+	for _, d := range s.devices {
+		if d.User == user && d.State == wire.DeviceWaiting && d.Expires > now {
+			out.Waiting++
+		}
+	}
+	return out, nil
+}
+
 // OneTimePackages lists a device's.
 func (s *Store) OneTimePackages(_ context.Context, device wire.DeviceID, limit int) ([]core.PackageRecord, error) {
 	s.mu.RLock()

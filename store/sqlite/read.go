@@ -53,6 +53,17 @@ func (s *Store) Devices(ctx context.Context, user wire.UserID) ([]core.DeviceRec
 	return all(ctx, s, deviceColumns+"WHERE user = ? ORDER BY id", scanDevice, user[:])
 }
 
+// Standing counts what a device is told of when it logs in.
+func (s *Store) Standing(ctx context.Context, device wire.DeviceID, user wire.UserID, now uint64) (core.Standing, error) {
+	out, _, err := one(ctx, s, `SELECT (SELECT count(*) FROM packages WHERE device = ?1), EXISTS (SELECT 1 FROM last_resorts WHERE device = ?1 AND used = 0),
+		(SELECT count(*) FROM welcomes WHERE device = ?1), (SELECT count(*) FROM devices WHERE user = ?2 AND state = ?3 AND expires > ?4)`,
+		func(get getter) (st core.Standing, err error) {
+			err = get(&st.OneTime, &st.LastResort, &st.Welcomes, &st.Waiting)
+			return st, err
+		}, device[:], user[:], wire.DeviceWaiting, int64(now))
+	return out, err
+}
+
 // OneTimePackages lists a device's.
 func (s *Store) OneTimePackages(ctx context.Context, device wire.DeviceID, limit int) ([]core.PackageRecord, error) {
 	return all(ctx, s, "SELECT hash, data FROM packages WHERE device = ? ORDER BY id LIMIT ?", func(get getter) (p core.PackageRecord, err error) {

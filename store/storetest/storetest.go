@@ -24,6 +24,7 @@ func Run(t *testing.T, open func(t *testing.T) core.Store) {
 		test func(*suite)
 	}{
 		{"users", (*suite).users}, {"logins are unique", (*suite).logins}, {"devices", (*suite).devices}, {"packages", (*suite).packages},
+		{"standing", (*suite).standing},
 		{"rooms", (*suite).rooms}, {"log", (*suite).log}, {"log has no holes", (*suite).holes}, {"pages", (*suite).pages}, {"routes", (*suite).routes}, {"cleared room", (*suite).cleared},
 		{"group infos", (*suite).groupInfos}, {"welcomes", (*suite).welcomes}, {"unseen guests", (*suite).unseen}, {"links", (*suite).links},
 		{"knocks", (*suite).knocks}, {"blobs", (*suite).blobs}, {"answers", (*suite).answers}, {"service", (*suite).service},
@@ -255,6 +256,42 @@ func (t *suite) packages() {
 	if _, ok, _ := t.s.LastResort(t.ctx, d); ok {
 		t.Error("a last resort of a device that is gone")
 	}
+}
+
+// standing counts a device's own, of each kind another number.
+func (t *suite) standing() {
+	user := t.user("")
+	here, other := t.device(user.ID), t.device(user.ID)
+	t.commit(core.PutUser{UserRecord: user}, core.PutDevice{DeviceRecord: here}, core.PutDevice{DeviceRecord: other})
+	want := func(what string, want core.Standing) {
+		t.Helper()
+		if got, err := t.s.Standing(t.ctx, here.ID, user.ID, 100); got != want || err != nil {
+			t.Errorf("%s: %+v, %v, want %+v", what, got, err, want)
+		}
+	}
+	want("nothing", core.Standing{})
+	for device, n := range map[wire.DeviceID]int{here.ID: 2, other.ID: 9} {
+		for i := range n {
+			t.commit(core.PutPackage{PackageRecord: core.PackageRecord{Device: device, Hash: random[wire.Hash](), Data: []byte{byte(i)}}})
+		}
+		for i := range n + 1 {
+			t.commit(core.PutWelcome{Device: device, Welcome: wire.Welcome{ID: uint64(100*n + i), Data: []byte("w")}, Expires: 1000})
+		}
+	}
+	last := core.LastResortRecord{Device: here.ID, Data: []byte("last")}
+	t.commit(core.PutLastResort{LastResortRecord: last})
+	for i, expires := range []uint64{101, 102, 103, 104, 100} { // the last one's time is over
+		d := t.device(user.ID)
+		d.State, d.Certificate, d.Expires = wire.DeviceWaiting, nil, expires
+		if i == 3 {
+			d.User = random[wire.UserID]()
+		}
+		t.commit(core.PutDevice{DeviceRecord: d})
+	}
+	want("some of each", core.Standing{OneTime: 2, LastResort: true, Welcomes: 3, Waiting: 3})
+	last.Used = true
+	t.commit(core.PutLastResort{LastResortRecord: last})
+	want("the last resort was handed out", core.Standing{OneTime: 2, Welcomes: 3, Waiting: 3})
 }
 
 func (t *suite) rooms() {
