@@ -248,7 +248,9 @@ func rows[T any](ctx context.Context, s *Store, query string, scan func(func(...
 	if err != nil {
 		return nil, err
 	}
-	found, err := st.QueryContext(ctx, args...)
+	// database/sql and the driver each start a goroutine for a context that can
+	// end. What is read here is bounded and short, so that costs more than it saves.
+	found, err := st.QueryContext(context.WithoutCancel(ctx), args...)
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: %w", err)
 	}
