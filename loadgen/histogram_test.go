@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/securelink-chat/securelink/dial"
 )
 
 // Every value lies in its place, and places follow one another without a gap.
@@ -44,7 +46,7 @@ func TestHistogramQuantiles(t *testing.T) {
 }
 
 func TestRunsThatCannotBe(t *testing.T) {
-	ok := Config{Address: "x", NewPerson: func(string) (Person, error) { return nil, nil }, Clients: 10}
+	ok := Config{Dial: dial.TCP{}.Dial, NewPerson: func(string) (Person, error) { return nil, nil }, Clients: 10}
 	if err := ok.check(); err != nil {
 		t.Fatal(err)
 	}
@@ -54,6 +56,7 @@ func TestRunsThatCannotBe(t *testing.T) {
 		"too many clients":      func(c *Config) { c.Clients = MaxClients + 1 },
 		"too long":              func(c *Config) { c.Duration = MaxDuration + 1 },
 		"too many connections":  func(c *Config) { c.Connects = MaxConnects + 1 },
+		"no way there":          func(c *Config) { c.Dial = nil },
 		"nobody":                func(c *Config) { c.NewPerson = nil },
 		"another's restart":     func(c *Config) { c.Restart = true },
 		"a negative rate":       func(c *Config) { c.Rate = -1 },

@@ -1,5 +1,5 @@
 // Package loadgen is many clients in one process: it measures a server from the
-// outside, over TCP, as securelink bench.
+// outside, over TCP or as browsers come, over Socket.IO: securelink bench.
 //
 // Its clients speak the link and the wire language in full: every record is
 // opened and checked. They skip what a receiver does with MLS, so that the
@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/securelink-chat/securelink/link"
 	"github.com/securelink-chat/securelink/wire"
 )
 
@@ -30,22 +31,26 @@ type Person interface {
 
 // Process is the server where it runs on this machine. Each may be missing.
 type Process struct {
-	// PID is the server's process, for its processor time and memory; 0: unknown.
-	PID int
+	// PIDs are the server's processes, whose processor time and memory are added
+	// up; none: unknown.
+	PIDs []int
 	// Live collects garbage and returns the bytes of heap and stacks in use.
 	Live func(context.Context) (int64, error)
 	// Profile writes a profile of the processor of so many seconds somewhere.
 	Profile func(context.Context, time.Duration) error
 	// Restart stops the server, and starts it again at the same address.
-	Restart func(context.Context) (pid int, err error)
+	Restart func(context.Context) (pids []int, err error)
 	// Folder is where it keeps its data: the time of an fsync is measured there.
 	Folder string
 }
 
 // Config says what to do. Zero fields take the value that check gives them.
 type Config struct {
-	Address string   // host:port
-	Pin     [32]byte // zero: whoever answers is trusted
+	// Dial opens a frame connection to the server; Transport is its name for the
+	// report.
+	Dial      func(context.Context) (link.FrameConn, error)
+	Transport string
+	Pin       [32]byte // zero: whoever answers is trusted
 
 	Clients  int           // connections that stay; at most MaxClients
 	Rooms    int           // every client is in one of them
@@ -82,8 +87,8 @@ func (c *Config) check() error {
 	c.Window, c.Text, c.Keys, c.Parallel = orElse(c.Window, 16), orElse(c.Text, 256), orElse(c.Keys, 4), orElse(c.Parallel, 16)
 	c.Rooms = orElse(c.Rooms, max(1, c.Clients/10))
 	switch {
-	case c.NewPerson == nil, c.Address == "":
-		return fmt.Errorf("%w: nobody to log in as, or no address", ErrConfig)
+	case c.NewPerson == nil, c.Dial == nil:
+		return fmt.Errorf("%w: nobody to log in as, or no way there", ErrConfig)
 	case c.Clients < 1, c.Clients > MaxClients:
 		return fmt.Errorf("%w: %d clients, want 1 to %d", ErrConfig, c.Clients, MaxClients)
 	case c.Rooms < 1, c.Rooms > c.Clients:
@@ -141,9 +146,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 		if phase.skip {
 			continue
 		}
-		if cfg.Progress != nil {
-			cfg.Progress(phase.name)
-		}
+		r.progress(phase.name)
 		if err := phase.run(ctx); err != nil {
 			return nil, fmt.Errorf("loadgen: %s: %w", phase.name, err)
 		}

@@ -18,7 +18,7 @@ func (r *runner) messages(ctx context.Context) error {
 	} else {
 		profiled <- nil
 	}
-	_, cpu, err := r.measured(func() error {
+	spent, err := r.measured(func() error {
 		began = r.now()
 		var err error
 		if sent, err = r.sendAll(ctx, began); err != nil {
@@ -36,14 +36,14 @@ func (r *runner) messages(ctx context.Context) error {
 	}
 	r.report.Active = active
 	m := &MessageReport{Sent: sent, Accepted: accepted, Deliveries: deliveries, Missing: r.expected() - deliveries, Cuts: r.cuts.Load(), Refusals: r.refusals,
-		Delivery: newTimes(r.deliveryTimes), Accept: newTimes(r.ackTimes), ServerCPUSeconds: cpu.Seconds()}
+		Delivery: newTimes(r.deliveryTimes), Accept: newTimes(r.ackTimes), ServerCPUSeconds: spent.server.Seconds()}
 	if seconds := time.Duration(r.lastAccept.Load() - began).Seconds(); accepted > 0 {
 		m.AcceptedPerSecond = float64(accepted) / seconds
 	}
 	if seconds := time.Duration(max(r.lastDelivery.Load(), r.lastAccept.Load()) - began).Seconds(); deliveries > 0 {
 		m.DeliveriesPerSecond = float64(deliveries) / seconds
-		m.ServerLoad = cpu.Seconds() / seconds
-		m.CPUPerDeliveryUS = float64(cpu.Microseconds()) / float64(deliveries)
+		m.ServerLoad, m.OwnLoad = spent.server.Seconds()/seconds, spent.own.Seconds()/seconds
+		m.CPUPerDeliveryUS = float64(spent.server.Microseconds()) / float64(deliveries)
 	}
 	r.report.Messages = m
 	return nil

@@ -23,11 +23,24 @@ type usage struct {
 
 var errNoProc = errors.New("not known here")
 
-// processUsage reads /proc; errNoProc where there is none.
-func processUsage(pid int) (usage, error) {
-	if pid == 0 {
+// processUsage adds up what processes use; errNoProc where that is not known.
+func processUsage(pids ...int) (sum usage, err error) {
+	if len(pids) == 0 {
 		return usage{}, errNoProc
 	}
+	for _, pid := range pids {
+		one, err := usageOf(pid)
+		if err != nil {
+			return usage{}, err
+		}
+		sum.cpu += one.cpu
+		sum.rss += one.rss
+	}
+	return sum, nil
+}
+
+// usageOf reads /proc; errNoProc where there is none.
+func usageOf(pid int) (usage, error) {
 	raw, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
 	if err != nil {
 		return usage{}, fmt.Errorf("%w: %w", errNoProc, err)

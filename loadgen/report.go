@@ -38,6 +38,7 @@ type RunReport struct {
 	TextBytes   int     `json:"text_bytes"`
 	CipherBytes int     `json:"cipher_bytes"`
 	Seconds     float64 `json:"seconds"`
+	Transport   string  `json:"transport"`
 	Keys        int     `json:"rsa_keys"`
 	Parallel    int     `json:"parallel"`
 	MLS         bool    `json:"clients_do_mls"`
@@ -72,6 +73,7 @@ type RateReport struct {
 	PerSecond float64 `json:"per_second"`
 	CPUMS     float64 `json:"server_cpu_ms_each,omitempty"`
 	PerCore   float64 `json:"per_second_per_core,omitempty"`
+	OwnLoad   float64 `json:"generator_cores_used,omitempty"` // near 1 on one core: the generator is what is measured
 	Times     *Times  `json:"times,omitempty"`
 }
 
@@ -90,6 +92,7 @@ type MessageReport struct {
 	Accept              *Times           `json:"accept"`
 	ServerCPUSeconds    float64          `json:"server_cpu_seconds,omitempty"`
 	ServerLoad          float64          `json:"server_cores_used,omitempty"`
+	OwnLoad             float64          `json:"generator_cores_used,omitempty"`
 	CPUPerDeliveryUS    float64          `json:"server_cpu_us_per_delivery,omitempty"`
 }
 
@@ -115,11 +118,11 @@ func newTimes(h *histogram) *Times {
 	return &Times{P50: milli(h.quantile(0.5)), P99: milli(h.quantile(0.99)), P999: milli(h.quantile(0.999)), Max: milli(time.Duration(h.most.Load()))}
 }
 
-func newRate(n int, took, cpu time.Duration) *RateReport {
-	rate := &RateReport{Count: n, PerSecond: float64(n) / took.Seconds()}
-	if cpu > 0 {
-		rate.CPUMS = milli(cpu) / float64(n)
-		rate.PerCore = float64(n) / cpu.Seconds()
+func newRate(n int, m measure) *RateReport {
+	rate := &RateReport{Count: n, PerSecond: float64(n) / m.took.Seconds(), OwnLoad: m.own.Seconds() / m.took.Seconds()}
+	if m.server > 0 {
+		rate.CPUMS = milli(m.server) / float64(n)
+		rate.PerCore = float64(n) / m.server.Seconds()
 	}
 	return rate
 }
@@ -133,7 +136,7 @@ func (r *Report) Table(out io.Writer) error {
 		pace = fmt.Sprintf("%g messages a second in all", r.Run.Rate)
 	}
 	line("run", "%d clients in %d rooms, %s, texts of %d bytes (%d sealed), %g s", r.Run.Clients, r.Run.Rooms, pace, r.Run.TextBytes, r.Run.CipherBytes, r.Run.Seconds)
-	line("clients", "open and check every record, skip MLS; they share %d RSA key pairs; %d connect at once", r.Run.Keys, r.Run.Parallel)
+	line("clients", "over %s; open and check every record, skip MLS; they share %d RSA key pairs; %d connect at once", r.Run.Transport, r.Run.Keys, r.Run.Parallel)
 	for _, l := range r.Limits {
 		line("limit", "%s = %d (standard %d)", l.Name, l.Value, l.Standard)
 	}
@@ -165,7 +168,7 @@ func rateLine(line printLine, name string, r *RateReport) {
 	}
 	text := fmt.Sprintf("%.0f a second (%d; %d failed)", r.PerSecond, r.Count, r.Failed)
 	if r.CPUMS > 0 {
-		text += fmt.Sprintf("; server %.3f ms each, which is %.0f a second a core", r.CPUMS, r.PerCore)
+		text += fmt.Sprintf("; server %.3f ms each, which is %.0f a second a core; generator %.2f cores", r.CPUMS, r.PerCore, r.OwnLoad)
 	}
 	line(name, "%s", text)
 	if r.Times != nil {
@@ -188,8 +191,8 @@ func messageLines(line printLine, m *MessageReport) {
 		line("refused", "%d: %s", m.Refusals[why], why)
 	}
 	if m.ServerCPUSeconds > 0 {
-		line("server", "%.2f µs of processor time a delivery; %.2f cores used, which is %.0f deliveries a second a core",
-			m.CPUPerDeliveryUS, m.ServerLoad, 1e6/m.CPUPerDeliveryUS)
+		line("server", "%.2f µs of processor time a delivery; %.2f cores used, which is %.0f deliveries a second a core; generator %.2f cores",
+			m.CPUPerDeliveryUS, m.ServerLoad, 1e6/m.CPUPerDeliveryUS, m.OwnLoad)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -61,7 +62,7 @@ func newRunner(cfg Config) (*runner, error) {
 		r.devices = append(r.devices, d)
 	}
 	r.report.Run = RunReport{Clients: cfg.Clients, Rooms: cfg.Rooms, Rate: cfg.Rate, Window: cfg.Window, TextBytes: cfg.Text,
-		CipherBytes: len(r.filler), Seconds: cfg.Duration.Seconds(), Keys: cfg.Keys, Parallel: cfg.Parallel, MLS: false}
+		CipherBytes: len(r.filler), Seconds: cfg.Duration.Seconds(), Transport: cfg.Transport, Keys: cfg.Keys, Parallel: cfg.Parallel, MLS: false}
 	if cfg.Rate > 0 {
 		r.report.Run.Window = 0
 	}
@@ -70,6 +71,12 @@ func newRunner(cfg Config) (*runner, error) {
 
 // now is the time of the run, in nanoseconds.
 func (r *runner) now() int64 { return int64(time.Since(r.begun)) }
+
+func (r *runner) progress(what string) {
+	if r.cfg.Progress != nil {
+		r.cfg.Progress(what)
+	}
+}
 
 func (r *runner) close() {
 	for _, d := range r.devices {
@@ -114,19 +121,29 @@ func (r *runner) each(ctx context.Context, n int, fn func(context.Context, int) 
 	return context.Cause(ctx)
 }
 
-// measured runs fn and says how long it took and what the server used for it.
-func (r *runner) measured(fn func() error) (took, cpu time.Duration, err error) {
-	before, known := processUsage(r.cfg.Process.PID)
-	begin := time.Now()
+// measure is how long something took, and the processor time that it cost the
+// server and this process; 0 where that is not known.
+type measure struct{ took, server, own time.Duration }
+
+// measured runs fn.
+func (r *runner) measured(fn func() error) (m measure, err error) {
+	spent := func(pids ...int) func() time.Duration {
+		before, known := processUsage(pids...)
+		return func() time.Duration {
+			after, err := processUsage(pids...)
+			if known != nil || err != nil {
+				return 0
+			}
+			return after.cpu - before.cpu
+		}
+	}
+	server, own, begin := spent(r.cfg.Process.PIDs...), spent(os.Getpid()), time.Now()
 	if err := fn(); err != nil {
-		return 0, 0, err
+		return m, err
 	}
-	took = time.Since(begin)
-	after, err := processUsage(r.cfg.Process.PID)
-	if known == nil && err == nil {
-		cpu = after.cpu - before.cpu
-	}
-	return took, cpu, nil
+	m.took = time.Since(begin)
+	m.server, m.own = server(), own()
+	return m, nil
 }
 
 func (r *runner) disk(context.Context) error {
@@ -145,7 +162,7 @@ func (r *runner) accounts(ctx context.Context) error {
 	if r.fresh, r.rss, err = r.memory(ctx); err != nil {
 		return err
 	}
-	took, cpu, err := r.measured(func() error {
+	m, err := r.measured(func() error {
 		return r.each(ctx, len(r.devices), func(ctx context.Context, i int) (err error) {
 			r.devices[i].session, err = r.devices[i].patient(ctx, true)
 			return err
@@ -154,7 +171,7 @@ func (r *runner) accounts(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.report.Accounts = newRate(len(r.devices), took, cpu)
+	r.report.Accounts = newRate(len(r.devices), m)
 	idle, err := r.weigh(ctx)
 	if err != nil {
 		return err
@@ -177,7 +194,7 @@ func (r *runner) memory(ctx context.Context) (live, rss int64, err error) {
 			return 0, 0, err
 		}
 	}
-	used, err := processUsage(r.cfg.Process.PID)
+	used, err := processUsage(r.cfg.Process.PIDs...)
 	if err != nil {
 		return live, 0, nil // where there is no /proc, nothing is said
 	}
@@ -202,11 +219,14 @@ func (r *runner) connections(ctx context.Context) error {
 		resume bool
 		to     **RateReport
 	}{{false, &r.report.Full}, {true, &r.report.Resumed}} {
+		if kind.resume {
+			r.progress("resumed connections")
+		}
 		times := &histogram{}
 		var fallen, failed atomic.Int64
 		// A device is one connection at a time, or it would be replaced.
 		busy := make([]sync.Mutex, len(r.devices))
-		took, cpu, err := r.measured(func() error {
+		m, err := r.measured(func() error {
 			return r.each(ctx, r.cfg.Connects, func(ctx context.Context, i int) error {
 				at := i % len(r.devices)
 				busy[at].Lock()
@@ -232,7 +252,7 @@ func (r *runner) connections(ctx context.Context) error {
 			return err
 		}
 		r.report.NotResumed += int(fallen.Load())
-		*kind.to = newRate(r.cfg.Connects-int(failed.Load()), took, cpu)
+		*kind.to = newRate(r.cfg.Connects-int(failed.Load()), m)
 		(*kind.to).Failed = int(failed.Load())
 		(*kind.to).Times = newTimes(times)
 	}
@@ -306,11 +326,11 @@ func (r *runner) makeRooms(ctx context.Context) error {
 // restart lets the server go down and come back, and waits for every client.
 func (r *runner) restart(ctx context.Context) error {
 	down := time.Now()
-	pid, err := r.cfg.Process.Restart(ctx)
+	pids, err := r.cfg.Process.Restart(ctx)
 	if err != nil {
 		return err
 	}
-	r.cfg.Process.PID = pid
+	r.cfg.Process.PIDs = pids
 	up := time.Now()
 	var resumed atomic.Int64
 	err = r.each(ctx, len(r.devices), func(ctx context.Context, i int) error {

@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/securelink-chat/securelink/dial"
 	"github.com/securelink-chat/securelink/link"
 	"github.com/securelink-chat/securelink/wire"
 )
@@ -81,7 +80,7 @@ func (k *keys) Take(context.Context) (link.KeyPair, error) {
 // connect opens a connection, says hello and logs in: with a new account if
 // first, resumed if that is wanted and there is a ticket.
 func (d *device) connect(ctx context.Context, first, resume bool) (*session, error) {
-	fc, err := dial.TCP{Address: d.r.cfg.Address}.Dial(ctx)
+	fc, err := d.r.cfg.Dial(ctx)
 	if err != nil {
 		return nil, err
 	}
