@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 
@@ -42,6 +43,7 @@ type Store struct {
 
 	reads sync.Map // query -> *sql.Stmt on read
 	nums  sync.Map // wire.RoomID -> int64
+	steps []string // of the schema
 }
 
 var _ core.Store = (*Store)(nil)
@@ -49,7 +51,15 @@ var _ core.Store = (*Store)(nil)
 // Open opens or makes the file, and brings its schema up to date. A file of a
 // newer program is [core.ErrNewerSchema].
 func Open(ctx context.Context, path string) (*Store, error) {
-	s := &Store{path: path, stmts: map[string]*sql.Stmt{}, next: map[wire.RoomID]uint64{}}
+	all, err := steps()
+	if err != nil {
+		return nil, err
+	}
+	return openSteps(ctx, path, all)
+}
+
+func openSteps(ctx context.Context, path string, steps []string) (*Store, error) {
+	s := &Store{path: path, stmts: map[string]*sql.Stmt{}, next: map[wire.RoomID]uint64{}, steps: steps}
 	if err := s.open(ctx, path); err != nil {
 		return nil, errors.Join(fmt.Errorf("sqlite: open: %w", err), s.Close())
 	}
@@ -104,22 +114,38 @@ func steps() ([]string, error) {
 	return out, nil
 }
 
+// Schema says which schema a file has, 0 if it is new or not there, and which
+// one Open would bring it to. It changes nothing.
+func Schema(ctx context.Context, path string) (has, newest int, err error) {
+	all, err := steps()
+	if err != nil {
+		return 0, 0, err
+	}
+	if info, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0 {
+		return 0, len(all), nil
+	}
+	db, err := sql.Open("sqlite", dsn(path, "busy_timeout(10000)", "query_only(1)"))
+	if err == nil {
+		err = errors.Join(db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&has), db.Close())
+	}
+	if err != nil {
+		return 0, 0, fmt.Errorf("sqlite: schema: %w", err)
+	}
+	return has, len(all), nil
+}
+
 // migrate runs the steps that the file lacks, each in a transaction with its
 // number, so that a kill in between leaves one schema or the next.
 func (s *Store) migrate(ctx context.Context) error {
-	all, err := steps()
-	if err != nil {
-		return err
-	}
 	var version int
 	if err := s.conn.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
 		return err
 	}
-	if version > len(all) {
-		return fmt.Errorf("%w: schema %d, this program knows %d", core.ErrNewerSchema, version, len(all))
+	if version > len(s.steps) {
+		return fmt.Errorf("%w: schema %d, this program knows %d", core.ErrNewerSchema, version, len(s.steps))
 	}
-	for i := version; i < len(all); i++ {
-		step := fmt.Sprintf("BEGIN IMMEDIATE;\n%s\nPRAGMA user_version = %d;\nCOMMIT;", all[i], i+1)
+	for i := version; i < len(s.steps); i++ {
+		step := fmt.Sprintf("BEGIN IMMEDIATE;\n%s\nPRAGMA user_version = %d;\nCOMMIT;", s.steps[i], i+1)
 		if _, err := s.conn.ExecContext(ctx, step); err != nil {
 			_, _ = s.conn.ExecContext(ctx, "ROLLBACK")
 			return fmt.Errorf("migration %d: %w", i+1, err)

@@ -1,3 +1,6 @@
+-- Schema 1 is frozen: there are files of it. Do not edit it; a change is a step of
+-- its own, the next number, and what it does to such a file is tested.
+--
 -- Times are in milliseconds since 1970 unless a comment says otherwise; 0 means never.
 
 CREATE TABLE users (
