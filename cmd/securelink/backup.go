@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -108,10 +109,7 @@ func (m *manifest) write(folder string) error {
 	return writeNew(filepath.Join(folder, manifestFile), append(text, '\n'))
 }
 
-// verifyBackup reads a whole backup: every file against the manifest, and the
-// database against itself, with the chain of every room.
-func verifyBackup(ctx context.Context, folder string) (manifest, error) {
-	var m manifest
+func readManifest(folder string) (m manifest, err error) {
 	text, err := readBounded(filepath.Join(folder, manifestFile), maxManifest)
 	if err != nil {
 		return m, fail(exitUsage, fmt.Errorf("no backup: %w", err), "")
@@ -121,6 +119,16 @@ func verifyBackup(ctx context.Context, folder string) (manifest, error) {
 	}
 	if m.Format != manifestFormat {
 		return m, fmt.Errorf("backup: its format is %d, and this program knows %d", m.Format, manifestFormat)
+	}
+	return m, nil
+}
+
+// verifyBackup reads a whole backup: every file against the manifest, and the
+// database against itself, with the chain of every room.
+func verifyBackup(ctx context.Context, folder string) (manifest, error) {
+	m, err := readManifest(folder)
+	if err != nil {
+		return m, err
 	}
 	for _, name := range []string{coreFile, rootFile} {
 		if m.Files[name] == "" {
@@ -249,18 +257,26 @@ func readBounded(path string, limit int64) ([]byte, error) {
 	return content, err
 }
 
-// lastBackup finds the newest backup in a folder by its name; ok is false if
-// there is none.
-func lastBackup(folder string) (path string, made time.Time, ok bool) {
-	entries, err := os.ReadDir(folder)
-	if err != nil {
-		return "", made, false
-	}
-	for _, e := range slices.Backward(entries) { // in the order of names
-		at, err := time.Parse(backupPrefix+backupTime, e.Name())
-		if err == nil && e.IsDir() {
-			return filepath.Join(folder, e.Name()), at, true
+// backups lists the backups in a folder by their names, newest first.
+func backups(folder string) iter.Seq2[string, time.Time] {
+	return func(yield func(string, time.Time) bool) {
+		entries, err := os.ReadDir(folder)
+		if err != nil {
+			return
 		}
+		for _, e := range slices.Backward(entries) { // in the order of names
+			made, err := time.Parse(backupPrefix+backupTime, e.Name())
+			if err == nil && e.IsDir() && !yield(filepath.Join(folder, e.Name()), made) {
+				return
+			}
+		}
+	}
+}
+
+// lastBackup finds the newest backup in a folder; ok is false if there is none.
+func lastBackup(folder string) (path string, made time.Time, ok bool) {
+	for path, made := range backups(folder) {
+		return path, made, true
 	}
 	return "", made, false
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/securelink-chat/securelink/config"
+	"github.com/securelink-chat/securelink/core"
 	"github.com/securelink-chat/securelink/internal/profile"
 	"github.com/securelink-chat/securelink/store/sqlite"
 )
@@ -177,10 +178,16 @@ func examineDatabase(ctx context.Context, folder string) finding {
 		return finding{f.What, warning, "there is none yet", "The first start makes it: securelink serve"}
 	}
 	report, err := sqlite.Verify(ctx, path)
+	if errors.Is(err, core.ErrNewerSchema) {
+		return finding{f.What, bad, err.Error(), "Run the newer version that has used it, or restore the backup of before its upgrade"}
+	}
 	if err != nil {
 		return finding{f.What, bad, err.Error(), "Keep a copy of the folder, and restore the last good backup: securelink restore BACKUP --data NEW-FOLDER"}
 	}
 	f.Seen = fmt.Sprintf("sound: schema %d, %d users, %d rooms, %d entries, every chain checked", report.Schema, report.Users, report.Rooms, report.Entries)
+	if _, newest, err := sqlite.Schema(ctx, path); err == nil && report.Schema < newest {
+		f.Seen += fmt.Sprintf("; the next start makes a backup and brings it to schema %d", newest)
+	}
 	return f
 }
 

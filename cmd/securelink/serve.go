@@ -93,7 +93,7 @@ func coreSettings(cfg *config.Config) (coreConfig, error) {
 	if err != nil {
 		return coreConfig{}, fail(exitUsage, err, "All of them: securelink limits")
 	}
-	return coreConfig{Data: folder, Name: cfg.Server.Name, Registration: registrationMode(cfg), Limits: limits}, nil
+	return coreConfig{Data: folder, Name: cfg.Server.Name, Registration: registrationMode(cfg), Limits: limits, Backups: cfg.Backup.Folder}, nil
 }
 
 // registrationMode is what is configured; else accounts are open as long as

@@ -37,6 +37,7 @@ type coreConfig struct {
 	Name         string
 	Registration wire.Registration
 	Limits       wire.Limits
+	Backups      string // folder for the backup before an upgrade; empty: one in Data
 }
 
 // runningCore is a core with what it stands on.
@@ -68,9 +69,10 @@ func openCore(ctx context.Context, cfg coreConfig, log *slog.Logger) (_ *running
 	if err := touchPrivate(filepath.Join(cfg.Data, coreFile)); err != nil {
 		return nil, fail(exitInternal, err, "")
 	}
-	if r.Store, err = sqlite.Open(ctx, filepath.Join(cfg.Data, coreFile)); errors.Is(err, core.ErrNewerSchema) {
-		return nil, fail(exitInternal, err, "A newer version of securelink has used this folder: run that one.")
-	} else if err != nil {
+	if err := backupBeforeUpgrade(ctx, cfg, log); err != nil {
+		return nil, err
+	}
+	if r.Store, err = sqlite.Open(ctx, filepath.Join(cfg.Data, coreFile)); err != nil {
 		return nil, fail(exitInternal, err, "")
 	}
 	r.Server, err = core.New(ctx, core.Config{Keys: keys, Store: r.Store, Bus: local.New(), Limits: &cfg.Limits, Registration: cfg.Registration,
