@@ -38,7 +38,7 @@ type Config struct {
 type Server struct {
 	Name         string `key:"name" about:"shown on the page and in clients"`
 	Data         string `key:"data" about:"folder with the database and the keys, readable by the server alone; empty: the usual place for this user"`
-	Registration string `key:"registration" about:"who may make an account: open, invite (with a token), closed; empty: open on this machine alone, else invite"`
+	Registration string `key:"registration" about:"who may make an account: open, invite (with a token), closed; empty: open on this machine alone, else invite" change:"yes"`
 }
 
 // Core configures the chat core.

@@ -34,7 +34,7 @@ func Annotated(w io.Writer, limits []Limit) error {
 		}
 	}
 	if len(limits) > 0 {
-		fmt.Fprintf(b, "\n[%s]\n# What one client may use, in numbers.\n", limitsSection)
+		fmt.Fprintf(b, "\n[%s]\n# What one client may use, in numbers. All of it (reload).\n", limitsSection)
 		for _, l := range limits {
 			fmt.Fprintf(b, "\n# %s (%s)\n# %s = %d\n", l.About, l.Unit, l.Name, l.Default)
 		}
@@ -47,13 +47,15 @@ type Setting struct {
 	Name  string `json:"name"`
 	Value string `json:"value"`  // as the file writes it; a secret only says that it is set
 	From  string `json:"source"` // default, a file, a variable, or flag
+	// Reload says that a running server takes a change over by SIGHUP.
+	Reload bool `json:"reload"`
 }
 
 // Settings lists what is in force: every option, and the limits that were set.
 func (l *Loaded) Settings() []Setting {
 	var out []Setting
 	for _, o := range Options() {
-		s := Setting{Name: o.Name, Value: o.text(&l.Config), From: l.From[o.Name]}
+		s := Setting{Name: o.Name, Value: o.text(&l.Config), From: l.From[o.Name], Reload: o.Change}
 		if o.Secret && s.Value != `""` {
 			s.Value = masked
 		}
@@ -62,7 +64,7 @@ func (l *Loaded) Settings() []Setting {
 	for _, limit := range l.limits {
 		if n, ok := l.Limits[limit.Name]; ok {
 			name := limitsSection + "." + limit.Name
-			out = append(out, Setting{Name: name, Value: fmt.Sprint(n), From: l.From[name]})
+			out = append(out, Setting{Name: name, Value: fmt.Sprint(n), From: l.From[name], Reload: true})
 		}
 	}
 	for i := range out {

@@ -47,7 +47,7 @@ const (
 )
 
 // spend takes from a bucket that holds a whole period's worth.
-func spend(b *bucket, l *wire.Limits, limit wire.Limit, period float64) error {
+func spend(b *bucket, l *limits, limit wire.Limit, period float64) error {
 	n := float64(l.Get(limit))
 	if ok, wait := b.take(time.Now(), n, n/period); !ok {
 		return wire.RefuseLimit(limit, wait)
@@ -57,7 +57,7 @@ func spend(b *bucket, l *wire.Limits, limit wire.Limit, period float64) error {
 
 // spendBurst takes from a bucket with a burst limit and a rate limit; period
 // is that of the rate's unit in seconds.
-func spendBurst(b *bucket, l *wire.Limits, burst, rate wire.Limit, period float64) error {
+func spendBurst(b *bucket, l *limits, burst, rate wire.Limit, period float64) error {
 	if ok, wait := b.take(time.Now(), float64(l.Get(burst)), float64(l.Get(rate))/period); !ok {
 		return wire.RefuseLimit(rate, wait)
 	}
@@ -93,7 +93,7 @@ func wideKey(addr netip.Addr) (addressKey, bool) {
 // admission counts connections and attempts by address. Its lock is taken
 // alone.
 type admission struct {
-	limits *wire.Limits
+	limits *limits
 
 	mu    sync.Mutex
 	total int
@@ -107,7 +107,7 @@ type address struct {
 	accounts bucket
 }
 
-func newAdmission(l *wire.Limits) *admission {
+func newAdmission(l *limits) *admission {
 	return &admission{limits: l, by: map[addressKey]*address{}}
 }
 

@@ -261,12 +261,12 @@ func (o *outbox) push(item []byte) {
 	if o.last != nil || o.broken {
 		return
 	}
-	limits := o.conn.s.limits
-	if len(o.queue) >= limits.Get(wire.SendQueueItems) {
+	l := o.conn.s.limits
+	if len(o.queue) >= l.Get(wire.SendQueueItems) {
 		o.cutLocked(wire.Cut{Code: wire.Limited, Limit: wire.SendQueueItems})
 		return
 	}
-	if o.bytes+len(item) > limits.Get(wire.SendQueueBytes) && len(o.queue) > 0 {
+	if o.bytes+len(item) > l.Get(wire.SendQueueBytes) && len(o.queue) > 0 {
 		o.cutLocked(wire.Cut{Code: wire.Limited, Limit: wire.SendQueueBytes})
 		return
 	}

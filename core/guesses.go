@@ -10,7 +10,7 @@ import (
 // guesses counts wrong passwords by login name, whether the name exists or not,
 // so that the delay does not tell. Those of real accounts are in the store too.
 type guesses struct {
-	limits *wire.Limits
+	limits *limits
 
 	mu sync.Mutex
 	by map[string]*guess
@@ -24,7 +24,7 @@ type guess struct {
 // maxGuessNames bounds the names that are remembered; the stalest go first.
 const maxGuessNames = 10000
 
-func newGuesses(l *wire.Limits) *guesses { return &guesses{limits: l, by: map[string]*guess{}} }
+func newGuesses(l *limits) *guesses { return &guesses{limits: l, by: map[string]*guess{}} }
 
 func (g *guesses) getLocked(login string, rec UserRecord) *guess {
 	one := g.by[login]

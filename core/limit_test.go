@@ -460,3 +460,22 @@ func TestLinkLimits(t *testing.T) {
 	must[wire.Empty](a, wire.RevokeLink{Room: room, Link: door.ID()})
 	refused(d, wire.NotFound, wire.Knock{Link: *open(door)})
 }
+
+// A reload holds at once, also for who is connected, and for who registers.
+func TestReloadHoldsForClientsThatAreConnected(t *testing.T) {
+	w := start(t)
+	alice := w.person("Alice")
+	c := w.guest(alice)
+	room := group(t, []*client{c}, []*person{alice})
+	must[wire.AppendOK](c, text(room, 0, "eleven bytes"))
+	table := w.server.Limits()
+	w.server.Reload(table.With(wire.InlineBytes, 5), wire.RegistrationClosed)
+	tooLarge(c, wire.InlineBytes, text(room, 0, "eleven bytes"))
+	must[wire.AppendOK](c, text(room, 0, "five."))
+	bob := w.person("Bob")
+	stranger := w.connect()
+	refused(stranger, wire.NotRegistering, wire.Guest{Account: bob.account(stranger.conn.Exporter())})
+	w.server.Reload(table, wire.RegistrationOpen)
+	must[wire.AppendOK](c, text(room, 0, "eleven bytes"))
+	must[wire.LoginOK](stranger, wire.Guest{Account: bob.account(stranger.conn.Exporter())})
+}

@@ -17,7 +17,7 @@ func (c *conn) doHello(_ context.Context, r *wire.Hello) (any, error) {
 	}
 	c.hello = true
 	return wire.HelloOK{Version: wire.Version, Time: c.s.now(), Server: c.s.cfg.Name, Lounge: c.s.lounge,
-		Registration: c.s.cfg.Registration, Limits: c.s.limits.Values(), Delegation: c.s.delegation(),
+		Registration: wire.Registration(c.s.registration.Load()), Limits: c.s.limits.Values(), Delegation: c.s.delegation(),
 		Incarnation: c.s.incarnation, Restored: c.s.restored}, nil
 }
 
@@ -264,7 +264,7 @@ func (c *conn) newAccount(ctx context.Context, user UserRecord, cert identity.Ce
 // mayRegister holds a new account against the registration mode, and returns
 // what the account spends.
 func (c *conn) mayRegister(ctx context.Context, token *wire.Token, link *wire.Link) ([]Change, error) {
-	switch c.s.cfg.Registration {
+	switch wire.Registration(c.s.registration.Load()) {
 	case wire.RegistrationOpen:
 		return nil, nil
 	case wire.RegistrationInvite:

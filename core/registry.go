@@ -89,13 +89,13 @@ func (r *registry) sweep(now time.Time) {
 }
 
 // spend takes from one of the device's buckets.
-func (d *deviceState) spend(b *bucket, l *wire.Limits, limit wire.Limit, period float64) error {
+func (d *deviceState) spend(b *bucket, l *limits, limit wire.Limit, period float64) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return spend(b, l, limit, period)
 }
 
-func (d *deviceState) spendBurst(b *bucket, l *wire.Limits, burst, rate wire.Limit, period float64) error {
+func (d *deviceState) spendBurst(b *bucket, l *limits, burst, rate wire.Limit, period float64) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return spendBurst(b, l, burst, rate, period)
@@ -106,7 +106,7 @@ func (d *deviceState) spendBurst(b *bucket, l *wire.Limits, burst, rate wire.Lim
 const maxKeyedBuckets = 2048
 
 // spendHandshake takes one handshake entry in a room.
-func (d *deviceState) spendHandshake(room wire.RoomID, l *wire.Limits) error {
+func (d *deviceState) spendHandshake(room wire.RoomID, l *limits) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	b := keyedBucket(&d.handshakes, room, float64(l.Get(wire.HandshakeRate))/perMinute)
@@ -117,7 +117,7 @@ func (d *deviceState) spendHandshake(room wire.RoomID, l *wire.Limits) error {
 }
 
 // spendClaim takes one claim from a user.
-func (d *deviceState) spendClaim(target wire.UserID, l *wire.Limits) error {
+func (d *deviceState) spendClaim(target wire.UserID, l *limits) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	b := keyedBucket(&d.targets, target, float64(l.Get(wire.ClaimsPerTarget))/perHour)

@@ -23,7 +23,7 @@ var ErrClosed = errors.New("core: closed")
 // Server is one core. New starts its goroutines, Close ends them.
 type Server struct {
 	cfg     Config
-	limits  *wire.Limits
+	limits  *limits
 	store   Store
 	bus     Bus
 	log     *slog.Logger
@@ -41,6 +41,8 @@ type Server struct {
 
 	incarnation uint64 // restores of the store
 	restored    []byte // the delegate's word on it
+
+	registration atomic.Uint32 // a wire.Registration
 
 	welcomeID atomic.Uint64
 	connID    atomic.Uint64
@@ -60,8 +62,10 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, limits: cfg.Limits, store: cfg.Store, bus: cfg.Bus, log: cfg.Log, lounge: LoungeID(cfg.Keys.Root),
-		gate: newAdmission(cfg.Limits), guesses: newGuesses(cfg.Limits), devices: newRegistry(), hands: newHands(), conns: map[*conn]struct{}{}}
+	s := &Server{cfg: cfg, limits: newLimits(*cfg.Limits), store: cfg.Store, bus: cfg.Bus, log: cfg.Log, lounge: LoungeID(cfg.Keys.Root),
+		devices: newRegistry(), hands: newHands(), conns: map[*conn]struct{}{}}
+	s.gate, s.guesses = newAdmission(s.limits), newGuesses(s.limits)
+	s.registration.Store(uint32(cfg.Registration))
 	s.rooms = newRooms(s)
 	s.writer = newWriter(s.store, s.log, s.rooms.distrust)
 	last, err := s.store.LastWelcome(ctx)
@@ -112,7 +116,7 @@ func (s *Server) Pin() [32]byte { return link.Fingerprint(s.cfg.Keys.Root) }
 func (s *Server) Lounge() wire.RoomID { return s.lounge }
 
 // Limits are the numbers in force.
-func (s *Server) Limits() wire.Limits { return *s.limits }
+func (s *Server) Limits() wire.Limits { return *s.limits.table.Load() }
 
 func (s *Server) now() uint64 { return uint64(time.Now().UnixMilli()) }
 

@@ -128,7 +128,7 @@ type refusals struct {
 // maxStarved bounds the messages that are watched over in one room.
 const maxStarved = 256
 
-func (s *starved) refused(id wire.MessageID, device wire.DeviceID, now time.Time, l *wire.Limits) {
+func (s *starved) refused(id wire.MessageID, device wire.DeviceID, now time.Time, l *limits) {
 	if s.counts == nil {
 		s.counts = map[wire.MessageID]refusals{}
 	}

@@ -67,7 +67,7 @@ func configShowCommand() *cobra.Command {
 		Args:  cobra.NoArgs,
 	}
 	s := addSettings(cmd, nil)
-	sources := cmd.Flags().Bool("sources", false, "say where each value comes from")
+	sources := cmd.Flags().Bool("sources", false, "say where each value comes from, and which of them SIGHUP changes in a running server")
 	asJSON := cmd.Flags().Bool("json", false, "as JSON, with the sources")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		cfg, err := s.load()
@@ -89,6 +89,9 @@ func configShowCommand() *cobra.Command {
 			line := key + " = " + setting.Value
 			if *sources {
 				line += "\t# " + setting.From
+				if setting.Reload {
+					line += " (reload)"
+				}
 			}
 			_, err := fmt.Fprintln(w, line)
 			errs = append(errs, err)

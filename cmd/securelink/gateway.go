@@ -63,6 +63,8 @@ func runGateway(ctx context.Context, s *settings, out, logTo io.Writer) error {
 		return err
 	}
 	log := newLogger(cfg.Log, logTo)
+	hup, stop := hangups()
+	defer stop()
 	registry := metrics.New()
 	registry.Runtime(version())
 	relay, err := gateway.NewRelay(gateway.RelayConfig{Addr: cfg.Web.Core, Secret: secret, Metrics: registry})
@@ -89,7 +91,7 @@ func runGateway(ctx context.Context, s *settings, out, logTo io.Writer) error {
 	var side sync.WaitGroup
 	side.Go(func() { notifyReady(ctx, func(context.Context) error { return nil }) })
 	side.Go(func() {
-		reloadOnSignal(ctx, cfg, s.load, func(next *config.Loaded) error {
+		reloadOnSignal(ctx, hup, cfg, s.load, func(next *config.Loaded) error {
 			log.setLevel(next.Log.Level)
 			return web.reload(next)
 		}, log.Logger)

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/securelink-chat/securelink/config"
@@ -51,6 +52,7 @@ type started struct {
 	lines *bufio.Scanner
 	stop  context.CancelFunc
 	ended chan error
+	log   logText
 }
 
 func startCommand(t *testing.T, args ...string) *started {
@@ -58,9 +60,10 @@ func startCommand(t *testing.T, args ...string) *started {
 	r, w := io.Pipe()
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &started{t: t, lines: bufio.NewScanner(r), stop: cancel, ended: make(chan error, 1)}
+	s.log.grew.L = &s.log.mu
 	root := newRoot()
 	root.SetOut(w)
-	root.SetErr(io.Discard)
+	root.SetErr(&s.log)
 	root.SetArgs(args)
 	go func() {
 		err := root.ExecuteContext(ctx)
@@ -84,6 +87,32 @@ func (s *started) line(prefix string) string {
 	}
 	s.t.Fatalf("no line begins with %q; it ended with %v", prefix, <-s.ended)
 	return ""
+}
+
+// logged waits until the log has text in it.
+func (s *started) logged(text string) {
+	s.t.Helper()
+	s.log.mu.Lock()
+	defer s.log.mu.Unlock()
+	for !strings.Contains(string(s.log.text), text) {
+		s.log.grew.Wait()
+	}
+}
+
+// logText is a log that can be waited for.
+type logText struct {
+	mu   sync.Mutex
+	grew sync.Cond // with mu
+	text []byte
+}
+
+// Write implements [io.Writer].
+func (l *logText) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text = append(l.text, b...)
+	l.grew.Broadcast()
+	return len(b), nil
 }
 
 // drain reads what else it prints.

@@ -56,6 +56,8 @@ func runServer(ctx context.Context, cfg *config.Loaded, load func() (*config.Loa
 	}
 	s := &server{cfg: cfg, log: newLogger(cfg.Log, logTo), registry: metrics.New(), folder: settings.Data}
 	s.registry.Runtime(version())
+	hup, stop := hangups()
+	defer stop()
 	if s.core, err = openCore(ctx, settings, s.log.Logger); err != nil {
 		return err
 	}
@@ -77,7 +79,7 @@ func runServer(ctx context.Context, cfg *config.Loaded, load func() (*config.Loa
 		return err
 	}
 	s.parts.Go(func() { notifyReady(s.ctx, s.core.Ready) })
-	s.parts.Go(func() { reloadOnSignal(s.ctx, cfg, load, s.reload, s.log.Logger) })
+	s.parts.Go(func() { reloadOnSignal(s.ctx, hup, cfg, load, s.reload, s.log.Logger) })
 	<-s.ctx.Done()
 	fmt.Fprintln(out, "Stopping.")
 	return nil
@@ -213,13 +215,24 @@ func (s *server) serveGateway(ctx context.Context, c net.Conn, client netip.Addr
 	_ = s.core.Server.Serve(ctx, relayed{link.NetConn(c), client}) // why it ended is in the log
 }
 
-// reload takes over what can change while the server runs.
+// reload takes over what can change while the server runs. What cannot be taken
+// over is found before anything is.
 func (s *server) reload(next *config.Loaded) error {
-	s.log.setLevel(next.Log.Level)
-	if s.web == nil {
-		return nil
+	limits, err := limitsOf(&next.Config)
+	if err != nil {
+		return err
 	}
-	return s.web.reload(next)
+	if s.web != nil {
+		if err := s.web.reload(next); err != nil {
+			return err
+		}
+	}
+	// The mode that follows from where it listens follows from where it does.
+	inForce := s.cfg.Config
+	inForce.Server.Registration = next.Server.Registration
+	s.core.Server.Reload(limits, registrationMode(&inForce))
+	s.log.setLevel(next.Log.Level)
+	return nil
 }
 
 // countCore shows the core's counts as metrics.
