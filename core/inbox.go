@@ -32,21 +32,27 @@ func (c *conn) doAckWelcomes(_ context.Context, req *wire.AckWelcomes) (any, err
 	return wire.Empty{}, c.s.writer.commit(changes...)
 }
 
+// mayOffer holds what strangers would join a room by against its bounds, and
+// takes a handshake from the device's budget. No tree is nil.
+func (c *conn) mayOffer(ctx context.Context, room wire.RoomID, info []byte, tree *wire.Part) error {
+	if len(info) > c.s.limits.Get(wire.InlineBytes) {
+		return wire.RefuseSize(wire.InlineBytes)
+	}
+	if err := c.checkPart(tree); err != nil {
+		return err
+	}
+	if err := c.state.spendHandshake(room, c.s.limits); err != nil {
+		return err
+	}
+	return c.s.complete(ctx, room, blobOf(tree))
+}
+
 // doPutGroupInfo stores what strangers join by, for the newest epoch only.
 func (c *conn) doPutGroupInfo(ctx context.Context, req *wire.PutGroupInfo) (any, error) {
 	if len(req.GroupInfo) == 0 {
 		return nil, wire.Refuse(wire.Malformed)
 	}
-	if len(req.GroupInfo) > c.s.limits.Get(wire.InlineBytes) {
-		return nil, wire.RefuseSize(wire.InlineBytes)
-	}
-	if err := c.checkPart(req.Tree); err != nil {
-		return nil, err
-	}
-	if err := c.state.spendHandshake(req.Room, c.s.limits); err != nil {
-		return nil, err
-	}
-	if err := c.s.complete(ctx, req.Room, blobOf(req.Tree)); err != nil {
+	if err := c.mayOffer(ctx, req.Room, req.GroupInfo, req.Tree); err != nil {
 		return nil, err
 	}
 	var link wire.LinkID

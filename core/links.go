@@ -26,16 +26,7 @@ func (s *Server) openLink(ctx context.Context, l *wire.Link) (LinkRecord, error)
 }
 
 func (c *conn) doCreateLink(ctx context.Context, req *wire.CreateLink) (any, error) {
-	if len(req.GroupInfo) > c.s.limits.Get(wire.InlineBytes) {
-		return nil, wire.RefuseSize(wire.InlineBytes)
-	}
-	if err := c.checkPart(req.Tree); err != nil {
-		return nil, err
-	}
-	if err := c.state.spendHandshake(req.Room, c.s.limits); err != nil {
-		return nil, err
-	}
-	if err := c.s.complete(ctx, req.Room, blobOf(req.Tree)); err != nil {
+	if err := c.mayOffer(ctx, req.Room, req.GroupInfo, req.Tree); err != nil {
 		return nil, err
 	}
 	defer c.s.keyed.lock(req.Room)()
