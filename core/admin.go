@@ -111,26 +111,112 @@ func (s *Server) Devices(ctx context.Context, user wire.UserID) ([]DeviceRecord,
 	return s.store.Devices(ctx, user)
 }
 
-// RevokeDevice ends a device on the operator's word.
-func (s *Server) RevokeDevice(id wire.DeviceID) error { return s.dropDevice(id, 0, nil) }
+// RevokeDevice ends a device on the operator's word. That word is in the audit
+// log before the act: no act is without its line.
+func (s *Server) RevokeDevice(ctx context.Context, id wire.DeviceID) error {
+	_, ok, err := s.store.Device(ctx, id)
+	if err != nil || !ok {
+		return errors.Join(err, wire.Refuse(wire.NotFound))
+	}
+	if err := s.writer.commit(s.audit(operator, "device revoked", id.String())); err != nil {
+		return err
+	}
+	return s.dropDevice(id, 0, nil)
+}
 
-// BanUser shuts an account out, or lets it in again.
-func (s *Server) BanUser(ctx context.Context, id wire.UserID, banned bool, reason string) error {
+// RemoveUser ends an account for good: it is banned, its password is forgotten,
+// and its devices can never log in again. Its name is nobody else's afterwards,
+// and what it wrote is the rooms'. Done again, it finishes what was cut short.
+func (s *Server) RemoveUser(ctx context.Context, id wire.UserID) error {
+	if err := s.changeUser(ctx, id, "user removed", func(u *UserRecord) error {
+		u.Banned, u.Admin, u.Verifier, u.Salt2 = true, false, NewToken(), [16]byte{}
+		return nil
+	}); err != nil {
+		return err
+	}
+	devices, err := s.store.Devices(ctx, id)
+	if err != nil {
+		return err
+	}
+	for _, d := range devices {
+		if d.State != wire.DeviceRevoked {
+			if err := s.dropDevice(d.ID, 0, nil); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// RetireGuest makes a guest who is not connected count as long unseen: in open
+// rooms members take such guests out. One who comes back is a guest again.
+func (s *Server) RetireGuest(ctx context.Context, id wire.UserID) error {
+	devices, err := s.store.Devices(ctx, id)
+	if err != nil {
+		return err
+	}
+	for _, d := range devices {
+		if len(s.devices.of(d.ID)) > 0 {
+			return wire.Refuse(wire.Conflict)
+		}
+	}
+	return s.changeUser(ctx, id, "guest retired", func(u *UserRecord) error {
+		if u.Login != "" {
+			return wire.Refuse(wire.Conflict)
+		}
+		u.Seen = 0
+		for _, d := range devices {
+			s.devices.forgetSeen(d.ID)
+		}
+		return nil
+	})
+}
+
+// changeUser changes an account, with a line in the audit log.
+func (s *Server) changeUser(ctx context.Context, id wire.UserID, act string, change func(*UserRecord) error) error {
 	defer s.keyed.lock(id)()
 	user, ok, err := s.store.User(ctx, id)
 	if err != nil || !ok {
 		return errors.Join(err, wire.Refuse(wire.NotFound))
 	}
-	user.Banned = banned
+	if err := change(&user); err != nil {
+		return err
+	}
+	return s.writer.commit(PutUser{user}, s.audit(operator, act, id.String()))
+}
+
+// Links lists the join links of a room.
+func (s *Server) Links(ctx context.Context, room wire.RoomID) ([]LinkRecord, error) {
+	return s.store.Links(ctx, room)
+}
+
+// RevokeLink stops to serve a join link: nobody comes in by it any more. That
+// the room's members take it out of the group as well is theirs.
+func (s *Server) RevokeLink(ctx context.Context, id wire.LinkID) error {
+	_, ok, err := s.store.Link(ctx, id)
+	if err != nil || !ok {
+		return errors.Join(err, wire.Refuse(wire.NotFound))
+	}
+	return s.writer.commit(DropLink{Link: id}, s.audit(operator, "link revoked", id.String()))
+}
+
+// Note leaves a line in the audit log about an act of the operator that the
+// core has no part in.
+func (s *Server) Note(act, subject string) error {
+	return s.writer.commit(s.audit(operator, act, subject))
+}
+
+// BanUser shuts an account out, or lets it in again.
+func (s *Server) BanUser(ctx context.Context, id wire.UserID, banned bool, reason string) error {
 	act := "user unbanned"
 	if banned {
 		act = "user banned: " + reason
 	}
-	if err := s.writer.commit(PutUser{user}, s.audit(operator, act, id.String())); err != nil {
-		return err
-	}
-	if !banned {
+	if err := s.changeUser(ctx, id, act, func(u *UserRecord) error {
+		u.Banned = banned
 		return nil
+	}); err != nil || !banned {
+		return err
 	}
 	devices, err := s.store.Devices(ctx, id)
 	if err != nil {
@@ -146,27 +232,24 @@ func (s *Server) BanUser(ctx context.Context, id wire.UserID, banned bool, reaso
 
 // SetAdmin gives or takes the mark of an administrator of the server.
 func (s *Server) SetAdmin(ctx context.Context, id wire.UserID, admin bool) error {
-	defer s.keyed.lock(id)()
-	user, ok, err := s.store.User(ctx, id)
-	if err != nil || !ok {
-		return errors.Join(err, wire.Refuse(wire.NotFound))
-	}
-	user.Admin = admin
-	return s.writer.commit(PutUser{user}, s.audit(operator, fmt.Sprintf("admin %t", admin), id.String()))
+	return s.changeUser(ctx, id, fmt.Sprintf("admin %t", admin), func(u *UserRecord) error {
+		u.Admin = admin
+		return nil
+	})
 }
 
 // ResetPassword forgets an account's password, and its failures: only enrolled
 // devices can log in until one of them sets another.
 func (s *Server) ResetPassword(ctx context.Context, id wire.UserID) error {
-	defer s.keyed.lock(id)()
-	user, ok, err := s.store.User(ctx, id)
-	if err != nil || !ok || user.Login == "" {
-		return errors.Join(err, wire.Refuse(wire.NotFound))
-	}
-	user.Verifier, user.Salt2 = NewToken(), [16]byte{}
-	user.Failures, user.FailedAt = 0, 0
-	s.guesses.clear(user.Login)
-	return s.writer.commit(PutUser{user}, s.audit(operator, "password reset", id.String()))
+	return s.changeUser(ctx, id, "password reset", func(u *UserRecord) error {
+		if u.Login == "" {
+			return wire.Refuse(wire.NotFound)
+		}
+		u.Verifier, u.Salt2 = NewToken(), [16]byte{}
+		u.Failures, u.FailedAt = 0, 0
+		s.guesses.clear(u.Login)
+		return nil
+	})
 }
 
 // CreateOpenRoom makes a named room that anyone may enter; whoever enters

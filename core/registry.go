@@ -78,6 +78,18 @@ func (r *registry) of(device wire.DeviceID) []*conn {
 	return append([]*conn(nil), state.conns...)
 }
 
+// forgetSeen lets the next login of a device be noted, whatever was before.
+func (r *registry) forgetSeen(device wire.DeviceID) {
+	r.mu.Lock()
+	state := r.by[device]
+	r.mu.Unlock()
+	if state != nil {
+		state.mu.Lock()
+		state.seen = 0
+		state.mu.Unlock()
+	}
+}
+
 func (r *registry) sweep(now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

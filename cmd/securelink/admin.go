@@ -15,6 +15,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/securelink-chat/securelink/wire"
 )
 
 // The admin socket is a Unix socket in the data folder: one POST /act with an
@@ -119,9 +121,19 @@ func (s *server) act(ctx context.Context, r adminRequest) (adminAnswer, error) {
 		if len(r.Args) != len(strings.Fields(a.args)) {
 			return adminAnswer{}, badArgument("%s wants: %s", a.name, a.args)
 		}
-		return a.do(ctx, s, adminInput{args: r.Args, flags: r.Flags})
+		answer, err := a.do(ctx, s, adminInput{args: r.Args, flags: r.Flags})
+		return answer, inWords(a, r.Args, err)
 	}
 	return adminAnswer{}, badArgument("this server knows no act %q", r.Act)
+}
+
+// inWords says of an act on what is not there that it is not there: this is the
+// arguments' fault and not the server's.
+func inWords(a adminAct, args []string, err error) error {
+	if refusal, ok := errors.AsType[*wire.Error](err); ok && refusal.Code == wire.NotFound {
+		return badArgument("%s: there is no such %s, or it has nothing that this changes: %s", a.name, strings.ToLower(a.args), strings.Join(args, " "))
+	}
+	return err
 }
 
 // askAdmin sends one act to the server that runs on the data folder.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -55,10 +56,24 @@ var adminActs = []adminAct{
 		userAct("took the mark from", func(ctx context.Context, s *server, id wire.UserID, _ adminInput) error {
 			return s.core.Server.SetAdmin(ctx, id, false)
 		})},
+	{"user retire", "USER", nil, "Count a guest who is not connected as long unseen, so that open rooms take it out",
+		userAct("retired", func(ctx context.Context, s *server, id wire.UserID, _ adminInput) error {
+			err := s.core.Server.RetireGuest(ctx, id)
+			if refusal, ok := errors.AsType[*wire.Error](err); ok && refusal.Code == wire.Conflict {
+				return badArgument("only a guest who is not connected can be retired")
+			}
+			return err
+		})},
+	{"user remove", "USER", nil, "End an account for good: no device of it can log in again (what it wrote is the rooms')",
+		userAct("removed", func(ctx context.Context, s *server, id wire.UserID, _ adminInput) error {
+			return s.core.Server.RemoveUser(ctx, id)
+		})},
 	{"device list", "USER", nil, "List an account's devices", listDevices},
 	{"device revoke", "DEVICE", nil, "End a device: it can never log in again", revokeDevice},
 	{"room list", "", nil, "List open rooms; the server does not know the names of others", listRooms},
 	{"room create", "NAME", nil, "Make an open room; whoever enters first founds it, and the server cannot enter", createRoom},
+	{"link list", "ROOM", nil, "List a room's join links; their secrets are not the server's", listLinks},
+	{"link revoke", "LINK", nil, "Let nobody in by a join link any more", revokeLink},
 	{"token list", "", nil, "List the tokens in force, without their secrets", listTokens},
 	{"token create", "", []string{"uses=how many accounts it is good for (1)", "expires=how long, as 24h (7 days)", "note=what it is for",
 		"admin=yes: for the first administrator, replacing earlier ones"}, "Make a token to register with", createToken},
@@ -129,12 +144,38 @@ func listDevices(ctx context.Context, s *server, in adminInput) (adminAnswer, er
 	return out, err
 }
 
-func revokeDevice(_ context.Context, s *server, in adminInput) (adminAnswer, error) {
+func revokeDevice(ctx context.Context, s *server, in adminInput) (adminAnswer, error) {
 	raw, err := hex.DecodeString(in.args[0])
 	if err != nil || len(raw) != len(wire.DeviceID{}) {
 		return adminAnswer{}, badArgument("a device goes by its id of 32 hex digits (device list)")
 	}
-	return adminAnswer{Done: "Revoked " + in.args[0]}, s.core.Server.RevokeDevice(wire.DeviceID(raw))
+	return adminAnswer{Done: "Revoked " + in.args[0]}, s.core.Server.RevokeDevice(ctx, wire.DeviceID(raw))
+}
+
+func listLinks(ctx context.Context, s *server, in adminInput) (adminAnswer, error) {
+	out := adminAnswer{Columns: []string{"id", "by", "created", "expires", "uses", "used", "approval"}}
+	raw, err := hex.DecodeString(in.args[0])
+	if err != nil || len(raw) != len(wire.RoomID{}) {
+		return out, badArgument("a room goes by its id of 32 hex digits (room list)")
+	}
+	links, err := s.core.Server.Links(ctx, wire.RoomID(raw))
+	for _, l := range links {
+		uses := ""
+		if l.Uses > 0 {
+			uses = strconv.FormatUint(uint64(l.Uses), 10)
+		}
+		out.Rows = append(out.Rows, []string{l.ID.String(), l.By.User.String(), when(l.Created), when(l.Expires), uses,
+			strconv.FormatUint(uint64(l.Used), 10), yes(l.Approval)})
+	}
+	return out, err
+}
+
+func revokeLink(ctx context.Context, s *server, in adminInput) (adminAnswer, error) {
+	raw, err := hex.DecodeString(in.args[0])
+	if err != nil || len(raw) != len(wire.LinkID{}) {
+		return adminAnswer{}, badArgument("a link goes by its id of 32 hex digits (link list)")
+	}
+	return adminAnswer{Done: "Revoked " + in.args[0]}, s.core.Server.RevokeLink(ctx, wire.LinkID(raw))
 }
 
 func listRooms(ctx context.Context, s *server, _ adminInput) (adminAnswer, error) {
@@ -271,6 +312,9 @@ func listAudit(ctx context.Context, s *server, in adminInput) (adminAnswer, erro
 func setLogLevel(_ context.Context, s *server, in adminInput) (adminAnswer, error) {
 	switch in.args[0] {
 	case "debug", "info", "warn", "error":
+		if err := s.core.Server.Note("log level", in.args[0]); err != nil {
+			return adminAnswer{}, err
+		}
 		s.log.setLevel(in.args[0])
 		return adminAnswer{Done: "The log says " + in.args[0] + " from now on"}, nil
 	}

@@ -47,7 +47,13 @@ func TestAdminActs(t *testing.T) {
 	}{
 		{"user list", exitOK, "ID  LOGIN"},
 		{"user ban nobody", exitUsage, "no account has the login name"},
-		{"user ban " + strings.Repeat("00", 32), exitInternal, ""},
+		{"user ban " + strings.Repeat("00", 32), exitUsage, "there is no such user"},
+		{"user remove " + strings.Repeat("00", 32), exitUsage, "there is no such user"},
+		{"user retire " + strings.Repeat("00", 32), exitUsage, "there is no such user"},
+		{"device revoke " + strings.Repeat("00", 16), exitUsage, "there is no such device"},
+		{"link list " + strings.Repeat("00", 16), exitOK, "APPROVAL"},
+		{"link list Lounge", exitUsage, "32 hex digits"},
+		{"link revoke " + strings.Repeat("00", 16), exitUsage, "there is no such link"},
 		{"device revoke xyz", exitUsage, "32 hex digits"},
 		{"room list", exitOK, "Lounge"},
 		{"room create Garden", exitOK, "Made room "},
@@ -64,6 +70,7 @@ func TestAdminActs(t *testing.T) {
 		{"log level loud", exitUsage, "a level is"},
 		{"status show", exitOK, "yes"},
 		{"audit list", exitOK, "room created"},
+		{"audit list", exitOK, "log level"},
 		{"audit list --after x", exitUsage, "after is a number"},
 	} {
 		got, code := admin(t, data, strings.Fields(c.args)...)
