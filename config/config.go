@@ -39,6 +39,7 @@ type Server struct {
 	Name         string `key:"name" about:"shown on the page and in clients"`
 	Data         string `key:"data" about:"folder with the database and the keys, readable by the server alone; empty: the usual place for this user"`
 	Registration string `key:"registration" about:"who may make an account: open, invite (with a token), closed; empty: open on this machine alone, else invite" change:"yes"`
+	Public       bool   `key:"public" about:"listen beyond this machine though the server has no name of its own (server.name or web.domain)"`
 }
 
 // Core configures the chat core.
@@ -138,6 +139,7 @@ func (c *Config) Check() error {
 		bad("backup.max-age-hours", "%d is less than 1", c.Backup.MaxAge)
 	}
 	c.checkWeb(bad)
+	c.checkName(bad)
 	if !c.Metrics.Public && c.Metrics.Listen != "" && !private(c.Metrics.Listen) {
 		bad("metrics.listen", "%s may be reached from anywhere, and profiles show what the server does; use localhost or a private address, or say metrics.public = true", c.Metrics.Listen)
 	}
@@ -147,6 +149,21 @@ func (c *Config) Check() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// checkName wants a name for a server that others can reach, so that nobody
+// opens one to the world by mistake, and people can tell servers apart. A gateway
+// apart has its core's.
+func (c *Config) checkName(bad func(key, format string, args ...any)) {
+	if c.Server.Public || c.Web.Domain != "" || c.Web.Core != "" || c.Server.Name != Default().Server.Name {
+		return
+	}
+	for _, listen := range []string{c.Core.Listen, c.Web.Listen} {
+		if _, _, err := net.SplitHostPort(listen); err == nil && !Local(listen) {
+			bad("server.name", "%s can be reached from beyond this machine: give the server a name of its own, by server.name or web.domain, or say server.public = true", listen)
+			return
+		}
+	}
 }
 
 func (c *Config) checkWeb(bad func(key, format string, args ...any)) {

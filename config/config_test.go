@@ -83,6 +83,8 @@ func TestRefusals(t *testing.T) {
 		{"two certificates", "[web]\ncert = \"x\"\nkey = \"x\"\ndomain = \"x.example\"", nil, nil, "not both"},
 		{"public metrics", "[metrics]\nlisten = \":9090\"", nil, nil, "metrics.public"},
 		{"short secret", "[core]\ngateway-secret = \"short\"", nil, nil, "it has 5 characters, and needs 32"},
+		{"open to the world by mistake", "", nil, map[string]string{"core.listen": ":7443"}, "server.name: :7443 can be reached from beyond this machine"},
+		{"a page for the world", "[web]\nlisten = \"192.0.2.1:443\"", nil, nil, "say server.public = true"},
 		{"limit of nothing", "[limits]\nidle-time = 0", nil, nil, "limits.idle-time: 0 is less than 1"},
 		{"unknown flag", "", nil, map[string]string{"web.lisen": "x:1"}, "did you mean web.listen?"},
 		{"two mistakes", "[web]\nlisten = \"8080\"\n[log]\nlevel = \"loud\"", nil, nil, "log.level"},
@@ -178,6 +180,21 @@ func TestListensBeyondThisMachine(t *testing.T) {
 	for listen, want := range map[string]bool{"localhost:1": true, "127.0.0.1:1": true, "[::1]:1": true, ":1": false, "0.0.0.0:1": false, "192.168.1.2:1": false, "chat.example:1": false} {
 		if Local(listen) != want {
 			t.Errorf("%s: %v", listen, !want)
+		}
+	}
+}
+
+// A server that others can reach has a name, or somebody said yes.
+func TestServersForOthers(t *testing.T) {
+	for name, flags := range map[string]map[string]string{
+		"a name":          {"core.listen": ":7443", "server.name": "Home"},
+		"a domain":        {"core.listen": ":7443", "web.domain": "chat.example.org"},
+		"an explicit yes": {"core.listen": ":7443", "web.listen": ":8443", "server.public": "true"},
+		"this machine":    {"core.listen": "[::1]:7443", "web.listen": "127.0.0.1:8443"},
+		"a gateway":       {"web.listen": ":8443", "web.core": "10.0.0.1:7321"},
+	} {
+		if _, err := Load(Sources{Flags: flags}); err != nil {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
