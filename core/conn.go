@@ -32,6 +32,7 @@ type conn struct {
 	read     int // bytes before login
 	requests bucket
 	unhook   []func() // from the bus, at the end
+	peerGone bool     // it closed the link: nobody reads what is written
 
 	user   wire.UserID   // zero before login; not changed after
 	device wire.DeviceID // zero before login; not changed after
@@ -88,6 +89,7 @@ func (c *conn) readError(err error) error {
 	case c.out.wasCut() != nil:
 		return fmt.Errorf("core: cut: %w", c.out.wasCut())
 	case errors.Is(err, link.ErrClosed), errors.Is(err, io.EOF):
+		c.peerGone = true
 		return nil
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		limit := wire.IdleTime
@@ -237,6 +239,11 @@ func (c *conn) end() {
 		c.touch()
 	}
 	c.out.end()
+	if c.peerGone {
+		_ = c.link.Abort()
+	} else {
+		_ = c.link.Close()
+	}
 }
 
 // outbox is what waits to be written to a client: bounded, and written by a
@@ -366,7 +373,7 @@ func (o *outbox) write() {
 	}
 }
 
-// end waits until nothing is written any more and closes the link.
+// end waits until nothing is written any more.
 func (o *outbox) end() {
 	o.mu.Lock()
 	if o.last == nil {
@@ -375,5 +382,4 @@ func (o *outbox) end() {
 	}
 	o.mu.Unlock()
 	o.idle.Wait()
-	_ = o.conn.link.Close()
 }
