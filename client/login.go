@@ -1,0 +1,178 @@
+package client
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/securelink-chat/securelink/identity"
+	"github.com/securelink-chat/securelink/wire"
+)
+
+// login opens an existing account for this device, which then waits until
+// another device of the account approves its code.
+func (e *Engine) login(ctx context.Context, r Request) error {
+	login, err := identity.CanonicalLogin(r.Login)
+	if err != nil {
+		return err
+	}
+	e.mu.Lock()
+	current := e.account
+	e.mu.Unlock()
+	if current.State != "" && current.State != AccountWaiting {
+		return errHaveAccount
+	}
+	s, err := e.awaitSession(ctx, false)
+	if err != nil {
+		return err
+	}
+	var salt wire.PasswordSaltOK
+	if err := s.call(ctx, wire.Key{}, wire.PasswordSalt{Login: login}, &salt); err != nil {
+		return err
+	}
+	params := identity.PasswordParams{MemoryKiB: salt.Params.MemoryKiB, Time: salt.Params.Time, Threads: salt.Params.Threads}
+	if err := params.Check(current.Password); err != nil {
+		return err
+	}
+	root := identity.PublicKey(s.conn.PeerRoot())
+	done := e.progress("Checking the password")
+	auth, err := identity.PasswordAuthWith(e.argon(ctx), r.Password, identity.PasswordSalt(root, login, salt.Salt), params)
+	done()
+	if err != nil {
+		return err
+	}
+	defer clear(auth[:])
+	var whose wire.PasswordLoginOK
+	if err := s.call(ctx, wire.Key{}, wire.PasswordLogin{Login: login, Auth: auth[:]}, &whose); err != nil {
+		return err
+	}
+	a := current
+	if a.State == "" {
+		device := identity.NewDeviceKey()
+		a = account{DeviceSeed: device.Seed(), Class: uint8(e.cfg.Class), Created: uint64(time.Now().Unix())}
+		rand.Read(a.Device[:])
+	}
+	if err := a.adopt(root, whose); err != nil {
+		return err
+	}
+	a.State, a.Login, a.Password = AccountWaiting, login, params
+	if err := e.setAccount(ctx, a); err != nil {
+		return err
+	}
+	return e.enrol(ctx, s, a)
+}
+
+// adopt takes over whose account it is, if the server's word holds together.
+func (a *account) adopt(root identity.PublicKey, whose wire.PasswordLoginOK) error {
+	if len(whose.Identity) != 32 {
+		return errProtocol
+	}
+	key := identity.PublicKey(whose.Identity)
+	if identity.UserOf(root, key) != identity.UserID(whose.User) {
+		return errProtocol
+	}
+	profile, err := identity.DecodeProfile(whose.Profile)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errProtocol, err)
+	}
+	if err := profile.Verify(root, key); err != nil {
+		return fmt.Errorf("%w: %w", errProtocol, err)
+	}
+	a.Root, a.IdentityKey, a.Profile = root, key, whose.Profile
+	return nil
+}
+
+// code is what both devices show while this one waits.
+func (a *account) code() string {
+	key := a.deviceKey()
+	return identity.EnrolmentCode(a.Root, identity.UserID(a.user()), identity.DeviceID(a.Device), key.Public(), identity.Class(a.Class)).String()
+}
+
+// enrol puts this device in line for approval, on a connection on which the
+// password was shown.
+func (e *Engine) enrol(ctx context.Context, s *session, a account) error {
+	var answer wire.EnrolOK
+	key := a.deviceKey()
+	public := key.Public()
+	err := s.call(ctx, wire.Key{}, wire.Enrol{
+		Device: a.Device, DeviceKey: public[:], Class: a.Class, Created: a.Created, Proof: a.proof(s),
+	}, &answer)
+	if err != nil {
+		return err
+	}
+	if len(answer.Certificate) > 0 {
+		return e.enrolled(ctx, answer.Certificate)
+	}
+	e.out.tell(Event{Kind: EvCode, Code: a.code()})
+	return nil
+}
+
+// enrolled takes the certificate that another device made for this one.
+func (e *Engine) enrolled(ctx context.Context, raw []byte) error {
+	e.mu.Lock()
+	a, s := e.account, e.session
+	e.mu.Unlock()
+	if a.State != AccountWaiting || s == nil {
+		return nil
+	}
+	if len(raw) == 0 {
+		e.out.tell(Event{Kind: EvCode})
+		return e.setAccount(ctx, account{})
+	}
+	certificate, err := identity.DecodeCertificate(raw)
+	if err != nil {
+		return err
+	}
+	key := a.deviceKey()
+	if err := certificate.Verify(a.Root); err != nil || certificate.Identity != a.IdentityKey ||
+		certificate.Device != identity.DeviceID(a.Device) || certificate.DeviceKey != key.Public() {
+		return fmt.Errorf("%w: a certificate that is not for this device", errProtocol)
+	}
+	a.Certificate, a.State, a.Confirmed = raw, AccountRegistered, true
+	if err := e.setAccount(ctx, a); err != nil {
+		return err
+	}
+	e.out.tell(Event{Kind: EvCode})
+	return e.signIn(ctx, s, a)
+}
+
+// signIn makes the connection that of the account a, if there was one when the
+// connection came about.
+func (e *Engine) signIn(ctx context.Context, s *session, a account) error {
+	root := s.conn.PeerRoot()
+	switch {
+	case a.State == "" || a.State == AccountSignedOut || a.State == AccountRevoked:
+		e.setConn(Conn{State: ConnConnected})
+		return nil
+	case a.Root != root:
+		return errOtherServer
+	case a.State == AccountWaiting:
+		// Approval may have come in the meantime: then this device can log in.
+		e.setConn(Conn{State: ConnConnected})
+		e.out.tell(Event{Kind: EvCode, Code: a.code()})
+		return nil
+	}
+	var standing wire.LoginOK
+	err := s.call(ctx, wire.Key{}, wire.Login{User: a.user(), Device: a.Device, Proof: a.proof(s)}, &standing)
+	if err != nil && !a.Confirmed && a.Login == "" {
+		// The answer to the first request may have been lost: asking again
+		// for the same identity finds what there is.
+		return e.finishAccount(ctx, s, a, wire.Guest{Account: a.wire(s), Token: token(a.Token)})
+	}
+	if errors.Is(err, wire.Refuse(wire.DeviceGone)) {
+		a.State = AccountRevoked
+		return errors.Join(err, e.setAccount(ctx, a))
+	}
+	if err != nil {
+		return err
+	}
+	if !a.Confirmed {
+		a.Confirmed = true
+		if err := e.setAccount(ctx, a); err != nil {
+			return err
+		}
+	}
+	return e.enter(ctx, s, standing)
+}
