@@ -22,6 +22,7 @@ const (
 	enterOpen    = 1 // by external commit; found it if nobody has
 	enterLink    = 2 // by a join link
 	enterFounder = 3 // it was made here and the server has not confirmed it
+	enterMember  = 4 // wait for a Welcome: another device of this user is in it
 )
 
 // chatRecord is what is kept of a room beside its state machine.
@@ -80,6 +81,9 @@ type chat struct {
 	trouble  error         // why it could not be entered
 	alarms   int           // of CheckHead, since the start
 	typed    typingState
+	outside  map[wire.DeviceID]*newcomer // devices of members that are to come in, on this connection
+	fetching bool                        // a turn was asked for because of them
+	disowned map[wire.DeviceID]bool      // own devices whose revocation was written here, on this connection
 }
 
 func (e *Engine) newChat(id wire.RoomID) *chat {
@@ -200,6 +204,7 @@ func (c *chat) step(ctx context.Context, s *session) (time.Duration, error) {
 		// A new connection: whatever was pushed before may have a hole after
 		// it, and a turn to commit is gone.
 		c.met, c.inbox, c.behind = s, nil, true
+		c.outside, c.fetching, c.disowned = nil, false, nil
 		c.commit.reset()
 	}
 	c.mu.Unlock()
@@ -210,7 +215,7 @@ func (c *chat) step(ctx context.Context, s *session) (time.Duration, error) {
 	inside, rec := c.state != nil, c.rec
 	c.mu.Unlock()
 	if !inside {
-		if rec.Entering == enterNot || rec.Out != 0 {
+		if rec.Entering == enterNot || rec.Entering == enterMember || rec.Out != 0 {
 			return never, nil
 		}
 		return c.enter(ctx, s)
@@ -226,20 +231,15 @@ func (c *chat) step(ctx context.Context, s *session) (time.Duration, error) {
 	if err := c.checkRouting(ctx, s); err != nil {
 		return 0, err
 	}
-	next, err := c.duties(ctx, s)
-	if err != nil {
-		return 0, err
+	next := never
+	for _, do := range []func(context.Context, *session) (time.Duration, error){c.disown, c.duties, c.bringIn, c.pursue, c.flush} {
+		wait, err := do(ctx, s)
+		if err != nil {
+			return 0, err
+		}
+		next = min(next, wait)
 	}
-	wait, err := c.pursue(ctx, s)
-	if err != nil {
-		return 0, err
-	}
-	next = min(next, wait)
-	wait, err = c.flush(ctx, s)
-	if err != nil {
-		return 0, err
-	}
-	return min(next, wait), nil
+	return next, nil
 }
 
 // pushed takes an entry that the server pushes.
@@ -286,6 +286,9 @@ func (c *chat) viewLocked() Room {
 		v.Peer = c.rec.Peer.String()
 	}
 	v.State = RoomJoining
+	if c.state == nil && c.rec.Entering == enterMember {
+		v.Blocked = "This device waits until somebody in the room is online and lets it in."
+	}
 	if c.state != nil {
 		switch c.state.State() {
 		case room.StateWaiting:

@@ -97,6 +97,9 @@ func (e *Engine) connectLoop(ctx context.Context) {
 			if final := finalCut(cut.Code); final != "" {
 				state.State = final
 			}
+			if cut.Code == wire.DeviceGone {
+				e.revoked(ctx)
+			}
 		case errors.Is(err, link.ErrPin), errors.Is(err, errOtherServer):
 			state.State = ConnUntrusted
 		case errors.Is(err, wire.Refuse(wire.BadVersion)):

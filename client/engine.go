@@ -65,6 +65,8 @@ type Engine struct {
 	pool    *link.KeyPool
 	started chan struct{}
 
+	checking sync.Mutex // held by checkDevices
+
 	mu       sync.Mutex // guards what follows
 	account  account
 	server   serverRecord
@@ -74,7 +76,7 @@ type Engine struct {
 	conn     Conn
 	rooms    map[wire.RoomID]*chat
 	peers    map[wire.UserID]*peer
-	pending  map[wire.DeviceID]wire.Device // devices that wait for approval
+	disowned []wire.DeviceID // own devices that were taken out
 }
 
 var (
@@ -100,7 +102,6 @@ func New(cfg Config) (*Engine, error) {
 		changed:  make(chan struct{}),
 		rooms:    map[wire.RoomID]*chat{},
 		peers:    map[wire.UserID]*peer{},
-		pending:  map[wire.DeviceID]wire.Device{},
 		conn:     Conn{State: ConnConnecting},
 	}, nil
 }
@@ -184,6 +185,9 @@ func (e *Engine) load(ctx context.Context) error {
 		return err
 	}
 	if _, err := get(ctx, e.cfg.Storage, []byte(keyServer), &e.server); err != nil {
+		return err
+	}
+	if _, err := get(ctx, e.cfg.Storage, []byte(keyDisowned), &e.disowned); err != nil {
 		return err
 	}
 	if err := e.checkPin(ctx); err != nil {

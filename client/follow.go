@@ -329,12 +329,18 @@ func (c *chat) checkRouting(ctx context.Context, s *session) error {
 		return err
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	if c.state == nil || c.state.Mark() != mark {
+		c.mu.Unlock()
 		c.poke()
 		return nil
 	}
 	c.routed = s
+	defer func() { // with mu given back
+		for _, r := range list.Outside {
+			c.newDevice(r)
+		}
+	}()
+	defer c.mu.Unlock()
 	var routes []room.Route
 	for _, r := range list.Routes {
 		routes = append(routes, room.Route{User: identity.UserID(r.User), Device: identity.DeviceID(r.Device)})

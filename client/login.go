@@ -11,6 +11,8 @@ import (
 	"github.com/securelink-chat/securelink/wire"
 )
 
+const askApproval = 5 * time.Second // a device that waits asks again
+
 // login opens an existing account for this device, which then waits until
 // another device of the account approves its code.
 func (e *Engine) login(ctx context.Context, r Request) error {
@@ -121,21 +123,80 @@ func (e *Engine) enrolled(ctx context.Context, raw []byte) error {
 		e.out.tell(Event{Kind: EvCode})
 		return e.setAccount(ctx, account{})
 	}
-	certificate, err := identity.DecodeCertificate(raw)
-	if err != nil {
+	if err := a.admit(raw); err != nil {
 		return err
 	}
-	key := a.deviceKey()
-	if err := certificate.Verify(a.Root); err != nil || certificate.Identity != a.IdentityKey ||
-		certificate.Device != identity.DeviceID(a.Device) || certificate.DeviceKey != key.Public() {
-		return fmt.Errorf("%w: a certificate that is not for this device", errProtocol)
-	}
-	a.Certificate, a.State, a.Confirmed = raw, AccountRegistered, true
 	if err := e.setAccount(ctx, a); err != nil {
 		return err
 	}
 	e.out.tell(Event{Kind: EvCode})
 	return e.signIn(ctx, s, a)
+}
+
+// awaitApproval asks until another device has let this one in. Only the
+// connection on which the password was typed hears of it by itself.
+func (e *Engine) awaitApproval(ctx context.Context, s *session, a account) {
+	ticker := time.NewTicker(askApproval)
+	defer ticker.Stop()
+	for {
+		switch err := e.approved(ctx, s, a); {
+		case err == nil:
+			return
+		case !errors.Is(err, wire.Refuse(wire.Waiting)):
+			e.log(LogInfo, "approval", "error", err.Error())
+			return // turned down, taken out, or the connection is gone
+		}
+		select {
+		case <-ticker.C:
+		case <-s.done:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// approved logs in and fetches the certificate, if there is one by now.
+func (e *Engine) approved(ctx context.Context, s *session, a account) error {
+	var standing wire.LoginOK
+	if err := s.call(ctx, wire.Key{}, wire.Login{User: a.user(), Device: a.Device, Proof: a.proof(s)}, &standing); err != nil {
+		return err
+	}
+	var listed wire.ListDevicesOK
+	if err := s.call(ctx, wire.Key{}, wire.ListDevices{}, &listed); err != nil {
+		return err
+	}
+	for _, d := range listed.Devices {
+		if d.Device == a.Device {
+			if err := a.admit(d.Certificate); err != nil {
+				return err
+			}
+		}
+	}
+	if a.State != AccountRegistered {
+		return errProtocol
+	}
+	if err := e.setAccount(ctx, a); err != nil {
+		return err
+	}
+	e.out.tell(Event{Kind: EvCode})
+	return e.enter(ctx, s, standing)
+}
+
+// admit takes the certificate by which another device let this one in.
+func (a *account) admit(raw []byte) error {
+	certificate, err := identity.DecodeCertificate(raw)
+	if err != nil {
+		return err
+	}
+	key := a.deviceKey()
+	defer key.Wipe()
+	if err := certificate.Verify(a.Root); err != nil || certificate.Identity != a.IdentityKey ||
+		certificate.Device != identity.DeviceID(a.Device) || certificate.DeviceKey != key.Public() {
+		return fmt.Errorf("%w: a certificate that is not for this device", errProtocol)
+	}
+	a.Certificate, a.State, a.Confirmed = raw, AccountRegistered, true
+	return nil
 }
 
 // signIn makes the connection that of the account a, if there was one when the
@@ -149,9 +210,9 @@ func (e *Engine) signIn(ctx context.Context, s *session, a account) error {
 	case a.Root != root:
 		return errOtherServer
 	case a.State == AccountWaiting:
-		// Approval may have come in the meantime: then this device can log in.
 		e.setConn(Conn{State: ConnConnected})
 		e.out.tell(Event{Kind: EvCode, Code: a.code()})
+		e.begin(func() { e.awaitApproval(ctx, s, a) })
 		return nil
 	}
 	var standing wire.LoginOK

@@ -87,11 +87,15 @@ func (c *chat) restore(ctx context.Context) error {
 // enter makes a connection that is logged in the engine's: from here on the
 // rooms use it.
 func (e *Engine) enter(ctx context.Context, s *session, standing wire.LoginOK) error {
-	if err := e.stockPackages(ctx, s, standing.KeyPackages, standing.LastResort); err != nil {
-		return err
-	}
+	// What this device is not in yet is asked before others can bring it in.
 	var seen wire.WatchOK
 	if err := s.call(ctx, wire.Key{}, wire.Watch{}, &seen); err != nil {
+		return err
+	}
+	if err := e.awaitOthers(ctx, s, seen); err != nil {
+		return err
+	}
+	if err := e.stockPackages(ctx, s, standing.KeyPackages, standing.LastResort); err != nil {
 		return err
 	}
 	for _, state := range seen.Rooms {
@@ -107,6 +111,7 @@ func (e *Engine) enter(ctx context.Context, s *session, standing wire.LoginOK) e
 	}
 	e.setSession(s, true)
 	e.setConn(Conn{State: ConnConnected})
+	e.later(e.checkDevices)
 	if e.cfg.Lounge && !s.hello.Lounge.IsZero() {
 		e.loungeOnce(ctx, s.hello.Lounge)
 	}
@@ -121,7 +126,7 @@ func (e *Engine) loungeOnce(ctx context.Context, lounge wire.RoomID) {
 	c := e.chat(lounge)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.state != nil || c.rec.Out != 0 || c.rec.Entering != enterNot {
+	if c.state != nil || c.rec.Out != 0 || c.rec.Entering != enterNot && c.rec.Entering != enterMember {
 		return
 	}
 	c.rec.Entering, c.rec.Kind, c.rec.Mode, c.rec.Title = enterOpen, uint8(wire.RoomOpen), ModeOpen, "Lounge"
@@ -230,6 +235,12 @@ func (e *Engine) event(item wire.Item) error {
 		e.later(func(ctx context.Context, s *session) error { return e.stockPackages(ctx, s, ev.OneTime, ev.LastResort) })
 	case wire.EventPending, wire.EventEnrolled, wire.EventRevoked:
 		return e.deviceEvent(item)
+	case wire.EventOutside:
+		var ev wire.OutsideEvent
+		if err := item.DecodeBody(&ev); err != nil {
+			return fmt.Errorf("%w: %w", errProtocol, err)
+		}
+		e.chat(ev.Room).newDevice(ev.Route)
 	case wire.EventSignal:
 		var ev wire.SignalEvent
 		if err := item.DecodeBody(&ev); err != nil {

@@ -12,6 +12,8 @@ import (
 //
 //	account                 the identity, the device and their standing
 //	server                  what is known of the server: pin, epoch, tickets
+//	devices                 what the user was told of the own devices
+//	disowned                own devices that are to be in no room
 //	peer/ user[32]          what is known of another user
 //	package/ ref            private half of a key package that is out
 //	room/ id[16]            what the list of rooms shows, and the position in its log
@@ -24,6 +26,8 @@ import (
 const (
 	keyAccount  = "account"
 	keyServer   = "server"
+	keyDevices  = "devices"
+	keyDisowned = "disowned"
 	keyPeer     = "peer/"
 	keyPackage  = "package/"
 	keyRoom     = "room/"

@@ -103,9 +103,11 @@ func (c *chat) welcomed(ctx context.Context, state *room.Room, w wire.Welcome, r
 			b.add(drop(p.Key))
 		}
 		c.state = state
+		// By another device of this user it is no invitation, nor where one was
+		// in already. That it was is the server's word; it could only spare an
+		// invitation its question.
+		c.rec.Invited = w.From.User != c.e.me() && c.rec.Entering != enterMember
 		c.rec.Out, c.rec.Leaving, c.rec.Entering = 0, false, enterNot
-		me, by := c.e.me(), w.From.User
-		c.rec.Invited = by != me
 		c.keepRecords(b, state.Records())
 	}
 	c.behind, c.inbox, c.trouble = true, nil, nil

@@ -173,6 +173,7 @@ func (c *conn) doApproveDevice(ctx context.Context, r *wire.ApproveDevice) (any,
 	}
 	c.log.Info("device approved")
 	c.s.tell(enrolled.ID, wire.Enrolled{Certificate: r.Certificate})
+	c.s.tellUser(ctx, c.user, enrolled.ID, wire.Pending{Device: deviceOf(enrolled)})
 	return wire.Empty{}, nil
 }
 

@@ -79,7 +79,7 @@ var handlers = map[wire.Op]handler{
 	wire.OpSetProfile:    typed((*conn).doSetProfile),
 	wire.OpClaimAdmin:    typed((*conn).doClaimAdmin),
 
-	wire.OpUploadKeyPackages: keyed((*conn).doUploadKeyPackages),
+	wire.OpUploadKeyPackages: {keyed: true, run: uploadKeyPackages},
 	wire.OpCountKeyPackages:  typed((*conn).doCountKeyPackages),
 	wire.OpClaimKeyPackages:  {keyed: true, run: claimKeyPackages},
 	wire.OpFindUser:          typed((*conn).doFindUser),

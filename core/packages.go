@@ -51,6 +51,42 @@ func (c *conn) doUploadKeyPackages(ctx context.Context, r *wire.UploadKeyPackage
 	return count, changes, nil
 }
 
+// uploadKeyPackages tells the rooms of the user when a device can be added to
+// them for the first time.
+func uploadKeyPackages(ctx context.Context, c *conn, it *wire.Item) (any, error) {
+	_, able, err := c.s.store.LastResort(ctx, c.device)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := keyed((*conn).doUploadKeyPackages).run(ctx, c, it)
+	if err == nil && !able {
+		c.announceDevice(ctx)
+	}
+	return resp, err
+}
+
+// announceDevice tells the members of the rooms where another device of the
+// user is that this one could be added. It is a hint: who misses it is told
+// when he asks for the members.
+func (c *conn) announceDevice(ctx context.Context) {
+	inside, err := c.routedRooms(ctx)
+	if err == nil {
+		inside, err = c.outsideRooms(ctx, inside)
+	}
+	if err != nil {
+		c.log.Error("rooms of a user", "err", err)
+		return
+	}
+	for _, id := range inside {
+		raw, err := wire.AppendEvent(nil, wire.OutsideEvent{Room: id, Route: wire.Route{User: c.user, Device: c.device}})
+		if err != nil {
+			c.log.Error("event does not encode", "err", err)
+			return
+		}
+		c.s.bus.Publish(roomTopic(id), Message{Data: raw})
+	}
+}
+
 // claimKeyPackages holds the locks of the devices until the claim is durable,
 // so that no package is handed out twice.
 func claimKeyPackages(ctx context.Context, c *conn, it *wire.Item) (any, error) {
@@ -88,7 +124,7 @@ func (c *conn) claim(ctx context.Context, r *wire.ClaimKeyPackages) (any, []Chan
 		return nil, nil, nil, wire.RefuseSize(wire.DevicesPerUser)
 	}
 	// Also an unknown user costs a claim: asking is what is budgeted.
-	if err := c.state.spendClaim(r.User, c.s.limits); err != nil {
+	if err := c.state.spendClaim(r.User, r.User == c.user, c.s.limits); err != nil {
 		return nil, nil, nil, err
 	}
 	devices, err := c.s.store.Devices(ctx, r.User)

@@ -128,10 +128,14 @@ func (d *deviceState) spendHandshake(room wire.RoomID, l *limits) error {
 	return spendBurst(b, l, wire.HandshakeBurst, wire.HandshakeRate, perMinute)
 }
 
-// spendClaim takes one claim from a user.
-func (d *deviceState) spendClaim(target wire.UserID, l *limits) error {
+// spendClaim takes one claim from a user. Nobody has to be protected from their
+// own devices, which bring each other into all rooms.
+func (d *deviceState) spendClaim(target wire.UserID, own bool, l *limits) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if own {
+		return spend(&d.claims, l, wire.ClaimsPerHour, perHour)
+	}
 	b := keyedBucket(&d.targets, target, float64(l.Get(wire.ClaimsPerTarget))/perHour)
 	if b == nil {
 		return wire.RefuseLimit(wire.ClaimsPerTarget, time.Hour)

@@ -65,6 +65,9 @@ type RoomStore interface {
 	Room(ctx context.Context, id wire.RoomID) (RoomRecord, Head, bool, error)
 	// Routes lists the devices routed now.
 	Routes(ctx context.Context, room wire.RoomID) ([]RouteRecord, error)
+	// Outside lists devices in force that have key packages and are not routed
+	// in a room where another device of their user is, in the order of ids.
+	Outside(ctx context.Context, room wire.RoomID, limit int) ([]wire.Route, error)
 	// Route finds a device's place in a room, also after it was taken out.
 	Route(ctx context.Context, room wire.RoomID, device wire.DeviceID) (RouteRecord, bool, error)
 	// RoomsOf lists the rooms of a device in the order of their ids: those where

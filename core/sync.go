@@ -9,6 +9,9 @@ import (
 // pageRooms is how many rooms one answer lists.
 const pageRooms = 200
 
+// maxOutside bounds the devices that one answer names as not in a room yet.
+const maxOutside = 50
+
 // maxPage bounds the entries of one answer, below what an array may hold.
 const maxPage = 500
 
@@ -50,7 +53,7 @@ func (c *conn) lockRouted(ctx context.Context, id wire.RoomID) (*room, error) {
 // doWatch starts the push. A room's head in the answer and the beginning of
 // its push are taken under one lock: nothing falls between them.
 func (c *conn) doWatch(ctx context.Context, req *wire.Watch) (any, error) {
-	ids := req.Rooms
+	ids, out := req.Rooms, wire.WatchOK{}
 	if len(ids) == 0 {
 		c.watch.Lock()
 		c.watch.all, c.watch.presence = true, req.Presence
@@ -59,8 +62,10 @@ func (c *conn) doWatch(ctx context.Context, req *wire.Watch) (any, error) {
 		if ids, err = c.routedRooms(ctx); err != nil {
 			return nil, err
 		}
+		if out.Outside, err = c.outsideRooms(ctx, ids); err != nil {
+			return nil, err
+		}
 	}
-	out := wire.WatchOK{}
 	for _, id := range ids {
 		r, err := c.lockVisible(ctx, id, nil)
 		if codeOf(err) == wire.NotFound && err != nil {
@@ -80,12 +85,46 @@ func (c *conn) doWatch(ctx context.Context, req *wire.Watch) (any, error) {
 	return out, nil
 }
 
-// routedRooms lists the rooms where the device is routed.
+// outsideRooms lists rooms where another device of the user is routed and this
+// one is not.
+func (c *conn) outsideRooms(ctx context.Context, inside []wire.RoomID) ([]wire.RoomID, error) {
+	devices, err := c.s.store.Devices(ctx, c.user)
+	if err != nil {
+		return nil, err
+	}
+	seen := map[wire.RoomID]bool{}
+	for _, id := range inside {
+		seen[id] = true
+	}
+	var out []wire.RoomID
+	for _, d := range devices {
+		if d.ID == c.device || d.State != wire.DeviceEnrolled {
+			continue
+		}
+		rooms, err := c.s.routedRooms(ctx, d.ID)
+		if err != nil {
+			return nil, err
+		}
+		for _, id := range rooms {
+			if !seen[id] && len(out) < pageRooms {
+				seen[id] = true
+				out = append(out, id)
+			}
+		}
+	}
+	return out, nil
+}
+
 func (c *conn) routedRooms(ctx context.Context) ([]wire.RoomID, error) {
+	return c.s.routedRooms(ctx, c.device)
+}
+
+// routedRooms lists the rooms where a device is routed.
+func (s *Server) routedRooms(ctx context.Context, device wire.DeviceID) ([]wire.RoomID, error) {
 	var out []wire.RoomID
 	var after wire.RoomID
 	for {
-		routes, err := c.s.store.RoomsOf(ctx, c.device, after, pageRooms)
+		routes, err := s.store.RoomsOf(ctx, device, after, pageRooms)
 		if err != nil {
 			return nil, err
 		}
@@ -263,10 +302,11 @@ func (c *conn) doMembers(ctx context.Context, req *wire.Members) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer r.mu.Unlock()
 	out := wire.MembersOK{}
 	for _, m := range r.members {
 		out.Routes = append(out.Routes, wire.Route{User: m.User, Device: m.Device})
 	}
-	return out, nil
+	r.mu.Unlock()
+	out.Outside, err = c.s.store.Outside(ctx, req.Room, maxOutside)
+	return out, err
 }

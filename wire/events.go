@@ -17,6 +17,7 @@ const (
 	EventEnrolled    EventType = 10 // Enrolled
 	EventRevoked     EventType = 11 // Revoked
 	EventKnock       EventType = 12 // KnockEvent
+	EventOutside     EventType = 13 // OutsideEvent
 )
 
 // EntryEvent is a new entry of a watched room, in the order of the log.
@@ -69,7 +70,7 @@ type Cut struct {
 	Retry uint64 `cbor:"3,keyasint,omitempty"` // ms to wait before the next connection; spread it
 }
 
-// Pending says that a device of this user waits for approval.
+// Pending says that a device of this user waits for approval, or was approved.
 type Pending struct {
 	Device Device `cbor:"1,keyasint"`
 }
@@ -96,6 +97,13 @@ type KnockEvent struct {
 	Data  []byte `cbor:"5,keyasint,omitempty"`
 }
 
+// OutsideEvent says that a member's device is new and not in the room yet.
+// Whether it may come in is for its certificate to say.
+type OutsideEvent struct {
+	Room  RoomID `cbor:"1,keyasint"`
+	Route Route  `cbor:"2,keyasint"`
+}
+
 func (EntryEvent) EventType() EventType     { return EventEntry }
 func (WelcomeEvent) EventType() EventType   { return EventWelcome }
 func (TurnEvent) EventType() EventType      { return EventTurn }
@@ -108,3 +116,4 @@ func (Pending) EventType() EventType        { return EventPending }
 func (Enrolled) EventType() EventType       { return EventEnrolled }
 func (Revoked) EventType() EventType        { return EventRevoked }
 func (KnockEvent) EventType() EventType     { return EventKnock }
+func (OutsideEvent) EventType() EventType   { return EventOutside }

@@ -70,7 +70,8 @@ type Watch struct {
 // WatchOK has the state of each room in the request (or of all routed ones);
 // a room that is not there to see is left out.
 type WatchOK struct {
-	Rooms []RoomState `cbor:"1,keyasint"`
+	Rooms   []RoomState `cbor:"1,keyasint"`
+	Outside []RoomID    `cbor:"2,keyasint,omitempty"` // all rooms were asked for: those of the user where this device is not routed
 }
 
 // Unwatch turns the push off: of the rooms named, or of all.
@@ -205,9 +206,12 @@ type Members struct {
 	Room RoomID `cbor:"1,keyasint"`
 }
 
-// MembersOK is the routing list, at most 1,000 devices.
+// MembersOK is the routing list, at most 1,000 devices, and devices of the
+// users in it that are not routed: their members may add them, on their
+// certificates.
 type MembersOK struct {
-	Routes []Route `cbor:"1,keyasint"`
+	Routes  []Route `cbor:"1,keyasint"`
+	Outside []Route `cbor:"2,keyasint,omitempty"`
 }
 
 // ListWelcomes asks for the inbox of this device, oldest first.

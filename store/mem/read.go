@@ -125,6 +125,26 @@ func (s *Store) Routes(_ context.Context, room wire.RoomID) ([]core.RouteRecord,
 	return sorted(s.routes, func(r core.RouteRecord) bool { return r.Room == room && r.Until == 0 }, byDevice, 0), nil
 }
 
+// Outside lists the devices of a room's users that are not routed in it.
+func (s *Store) Outside(_ context.Context, room wire.RoomID, limit int) ([]wire.Route, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	users, inside := map[wire.UserID]bool{}, map[wire.DeviceID]bool{}
+	for _, r := range s.routes {
+		if r.Room == room && r.Until == 0 {
+			users[r.User], inside[r.Device] = true, true
+		}
+	}
+	var out []wire.Route
+	for _, d := range sorted(s.devices, func(d core.DeviceRecord) bool {
+		_, able := s.lastResorts[d.ID]
+		return able && users[d.User] && !inside[d.ID] && d.State == wire.DeviceEnrolled
+	}, func(a, b core.DeviceRecord) int { return bytes.Compare(a.ID[:], b.ID[:]) }, limit) {
+		out = append(out, wire.Route{User: d.User, Device: d.ID})
+	}
+	return out, nil
+}
+
 // Route finds a device's place.
 func (s *Store) Route(_ context.Context, room wire.RoomID, device wire.DeviceID) (core.RouteRecord, bool, error) {
 	return get(s, s.routes, routeKey{room, device})

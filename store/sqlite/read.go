@@ -150,6 +150,17 @@ func (s *Store) Routes(ctx context.Context, room wire.RoomID) ([]core.RouteRecor
 	return all(ctx, s, routeColumns+"WHERE room = ? AND until_seq = 0 ORDER BY device", scanRoute, room[:])
 }
 
+// Outside lists the devices of a room's users that are not routed in it.
+func (s *Store) Outside(ctx context.Context, room wire.RoomID, limit int) ([]wire.Route, error) {
+	return all(ctx, s, `SELECT d.user, d.id FROM devices d JOIN last_resorts l ON l.device = d.id
+		WHERE d.user IN (SELECT user FROM routes WHERE room = ?1 AND until_seq = 0) AND d.state = 2
+		AND NOT EXISTS (SELECT 1 FROM routes r WHERE r.room = ?1 AND r.device = d.id AND r.until_seq = 0)
+		ORDER BY d.id LIMIT ?2`, func(get getter) (r wire.Route, err error) {
+		err = get(fixed(r.User[:]), fixed(r.Device[:]))
+		return r, err
+	}, room[:], limit)
+}
+
 // Route finds a device's place.
 func (s *Store) Route(ctx context.Context, room wire.RoomID, device wire.DeviceID) (core.RouteRecord, bool, error) {
 	return one(ctx, s, routeColumns+"WHERE room = ? AND device = ?", scanRoute, room[:], device[:])

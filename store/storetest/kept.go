@@ -71,6 +71,36 @@ func (t *suite) unseen() {
 	list(t, got, err)
 }
 
+// outside: devices of people in a room that are not in it themselves.
+func (t *suite) outside() {
+	room, ann, bob := t.room(), random[wire.UserID](), random[wire.UserID]()
+	t.commit(core.PutRoom{RoomRecord: room})
+	device := func(n byte, user wire.UserID, state wire.DeviceState, able bool) wire.DeviceID {
+		d := core.DeviceRecord{ID: random[wire.DeviceID](), User: user, State: state}
+		d.ID[0] = n
+		t.commit(core.PutDevice{DeviceRecord: d})
+		if able {
+			t.commit(core.PutLastResort{LastResortRecord: core.LastResortRecord{Device: d.ID, Data: []byte("kp")}})
+		}
+		return d.ID
+	}
+	inside := device(1, ann, wire.DeviceEnrolled, true)
+	second := device(2, ann, wire.DeviceEnrolled, true)
+	third := device(3, ann, wire.DeviceEnrolled, true)
+	device(4, ann, wire.DeviceEnrolled, false)
+	device(5, ann, wire.DeviceRevoked, true)
+	device(6, bob, wire.DeviceEnrolled, true)
+	t.commit(core.PutRoute{RouteRecord: core.RouteRecord{Room: room.ID, User: ann, Device: inside, From: 1}},
+		core.PutRoute{RouteRecord: core.RouteRecord{Room: room.ID, User: ann, Device: second, From: 1, Until: 4}})
+	got, err := t.s.Outside(t.ctx, room.ID, 10)
+	list(t, got, err, wire.Route{User: ann, Device: second}, wire.Route{User: ann, Device: third})
+	got, err = t.s.Outside(t.ctx, room.ID, 1)
+	list(t, got, err, wire.Route{User: ann, Device: second})
+	t.commit(core.PutRoute{RouteRecord: core.RouteRecord{Room: room.ID, User: ann, Device: inside, From: 1, Until: 5}})
+	got, err = t.s.Outside(t.ctx, room.ID, 10)
+	list(t, got, err)
+}
+
 func (t *suite) links() {
 	room := random[wire.RoomID]()
 	l := core.LinkRecord{ID: random[wire.LinkID](), Room: room, TokenHash: random[wire.Hash](), By: wire.Route{User: wire.UserID{1}, Device: wire.DeviceID{2}},

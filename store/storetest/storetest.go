@@ -26,7 +26,7 @@ func Run(t *testing.T, open func(t *testing.T) core.Store) {
 		{"users", (*suite).users}, {"logins are unique", (*suite).logins}, {"devices", (*suite).devices}, {"packages", (*suite).packages},
 		{"standing", (*suite).standing},
 		{"rooms", (*suite).rooms}, {"log", (*suite).log}, {"log has no holes", (*suite).holes}, {"pages", (*suite).pages}, {"routes", (*suite).routes}, {"cleared room", (*suite).cleared},
-		{"group infos", (*suite).groupInfos}, {"welcomes", (*suite).welcomes}, {"unseen guests", (*suite).unseen}, {"links", (*suite).links},
+		{"group infos", (*suite).groupInfos}, {"welcomes", (*suite).welcomes}, {"unseen guests", (*suite).unseen}, {"devices outside", (*suite).outside}, {"links", (*suite).links},
 		{"knocks", (*suite).knocks}, {"blobs", (*suite).blobs}, {"answers", (*suite).answers}, {"service", (*suite).service},
 		{"all or nothing", (*suite).atomic}, {"collect", (*suite).collect}, {"reads beside commits", (*suite).concurrent}, {"nothing is there", (*suite).absent},
 	} {
