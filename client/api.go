@@ -47,7 +47,7 @@ const (
 	OpSealed  = "sealed"  // Room, Message: Sealed
 
 	OpVerify  = "verify"  // User: Safety; On: mark as verified
-	OpTrust   = "trust"   // User: accept a changed identity
+	OpTrust   = "trust"   // User: accept a changed identity; or Room: go on as a restored server's members do
 	OpDevices = "devices" // Devices
 	OpApprove = "approve" // Text = code
 	OpRename  = "rename"  // Device, Name

@@ -50,6 +50,9 @@ type chatRecord struct {
 	Preview   string
 	Starved   bool
 	NextOut   uint64
+	Restored  uint64  // newest restore of the server that the room was reconciled with
+	Shifts    []shift // of the timeline against the log
+	Stranded  bool    // the log goes on without changes that this device has seen
 }
 
 const (
@@ -65,25 +68,28 @@ type chat struct {
 	id   wire.RoomID
 	wake chan struct{} // something is to be done; room for one
 
-	mu       sync.Mutex
-	rec      chatRecord
-	state    *room.Room  // nil: not in it
-	out      []*outgoing // in the order in which they were written
-	intents  []*intention
-	inbox    []wire.Entry // pushed and not examined, in order
-	behind   bool         // the log has more than inbox
-	met      *session     // whose Watch covers this room
-	routed   *session     // on which the list of devices was looked at
-	welcomes []wire.Welcome
-	commit   commitState
-	due      map[room.TodoKind]time.Time
-	changed  chan struct{} // closed and replaced when rec or state change
-	trouble  error         // why it could not be entered
-	alarms   int           // of CheckHead, since the start
-	typed    typingState
-	outside  map[wire.DeviceID]*newcomer // devices of members that are to come in, on this connection
-	fetching bool                        // a turn was asked for because of them
-	disowned map[wire.DeviceID]bool      // own devices whose revocation was written here, on this connection
+	mu        sync.Mutex
+	rec       chatRecord
+	state     *room.Room  // nil: not in it
+	out       []*outgoing // in the order in which they were written
+	intents   []*intention
+	inbox     []wire.Entry // pushed and not examined, in order
+	behind    bool         // the log has more than inbox
+	met       *session     // whose Watch covers this room
+	routed    *session     // on which the list of devices was looked at
+	welcomes  []wire.Welcome
+	commit    commitState
+	due       map[room.TodoKind]time.Time
+	changed   chan struct{} // closed and replaced when rec or state change
+	trouble   error         // why it could not be entered
+	alarms    int           // of CheckHead, since the start
+	typed     typingState
+	outside   map[wire.DeviceID]*newcomer // devices of members that are to come in, on this connection
+	fetching  bool                        // a turn was asked for because of them
+	away      string                      // why this device gets nothing of the room
+	missed    time.Time                   // when the log of a restored server was first seen to end too early
+	republish bool                        // entries were given back: what strangers join by may be older
+	disowned  map[wire.DeviceID]bool      // own devices whose revocation was written here, on this connection
 }
 
 func (e *Engine) newChat(id wire.RoomID) *chat {
@@ -208,12 +214,18 @@ func (c *chat) step(ctx context.Context, s *session) (time.Duration, error) {
 		c.commit.reset()
 	}
 	c.mu.Unlock()
+	if ready, err := c.reconcile(ctx, s); err != nil || !ready {
+		return resetRetry, err
+	}
 	if err := c.takeWelcomes(ctx, s); err != nil {
 		return 0, err
 	}
 	c.mu.Lock()
 	inside, rec := c.state != nil, c.rec
 	c.mu.Unlock()
+	if rec.Stranded {
+		return never, nil
+	}
 	if !inside {
 		if rec.Entering == enterNot || rec.Entering == enterMember || rec.Out != 0 {
 			return never, nil
@@ -229,6 +241,9 @@ func (c *chat) step(ctx context.Context, s *session) (time.Duration, error) {
 		return 0, err
 	}
 	if err := c.checkRouting(ctx, s); err != nil {
+		return 0, err
+	}
+	if err := c.renew(ctx, s); err != nil {
 		return 0, err
 	}
 	next := never
@@ -307,6 +322,11 @@ func (c *chat) viewLocked() Room {
 		}
 	}
 	switch {
+	case c.away != "":
+		v.Blocked = c.away
+	case c.rec.Stranded:
+		v.State = RoomFrozen
+		v.Blocked = "The restored server's room goes on without changes that this device knows. Ask the others by another way who is in it; then go on with /trust room."
 	case c.rec.Out == outRemoved:
 		v.State, v.Blocked = RoomRemoved, "You were removed from this room."
 	case c.rec.Out == outLeft || c.rec.Leaving:

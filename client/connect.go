@@ -282,7 +282,11 @@ func (e *Engine) handshake(ctx context.Context) (*link.Conn, error) {
 
 // greet is the first request on a connection.
 func (e *Engine) greet(ctx context.Context, s *session) error {
-	return s.call(ctx, wire.Key{}, wire.Hello{Version: wire.Version, Agent: "securelink"}, &s.hello)
+	if err := s.call(ctx, wire.Key{}, wire.Hello{Version: wire.Version, Agent: "securelink"}, &s.hello); err != nil {
+		return err
+	}
+	s.restored = signedRestore(s.conn.PeerRoot(), &s.hello)
+	return nil
 }
 
 // setConn changes what is said of the connection and tells the interface.

@@ -185,6 +185,7 @@ func (c *chat) installLocked(ctx context.Context, state *room.Room, records []ro
 	c.keepRecords(b, records)
 	c.state, c.behind, c.inbox, c.trouble = state, true, nil, nil
 	c.rec.Out, c.rec.Leaving = 0, false
+	c.joinedLogs()
 	c.refresh(b)
 	if err := b.commitLocked(ctx); err != nil {
 		return err

@@ -163,6 +163,7 @@ func (c *chat) examine(ctx context.Context, entries []wire.Entry, live bool) err
 			break
 		}
 		c.keepChain(b, entry, previous)
+		c.keepRaw(b, entry)
 	}
 	if err := b.commitLocked(ctx); err != nil {
 		return err
@@ -260,9 +261,14 @@ func (c *chat) leaveLocked(ctx context.Context, b *batch, finished *[]func()) {
 			b.add(drop(p.Key))
 		}
 	}
+	if kept, err := c.e.cfg.Storage.Load(ctx, Range{Prefix: key(keyRaw, c.id[:])}); err == nil {
+		for _, p := range kept {
+			b.add(drop(p.Key))
+		}
+	}
 	// What this very step was about to keep goes too.
 	for _, p := range slices.Clone(b.puts) {
-		if !p.Delete && bytes.HasPrefix(p.Key, key(keyState, c.id[:])) {
+		if !p.Delete && (bytes.HasPrefix(p.Key, key(keyState, c.id[:])) || bytes.HasPrefix(p.Key, key(keyRaw, c.id[:]))) {
 			b.add(drop(p.Key))
 		}
 	}
@@ -284,11 +290,11 @@ var errOut = &Problem{Code: ProblemNotMember, Text: "You are no longer in this r
 // checkHead holds the server's word on the log against this device's own. It
 // is asked on a fresh connection, before anything else was examined on it: the
 // server then cannot be behind what this device knows.
-func (c *chat) checkHead(ctx context.Context, core wire.RoomState) {
+func (c *chat) checkHead(ctx context.Context, s *session, core wire.RoomState) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.state == nil || !core.Routed {
-		return
+	if c.state == nil || !core.Routed || s.restored > c.rec.Restored {
+		return // what was restored is reconciled first
 	}
 	alarms := c.state.CheckHead(core.Seq, [32]byte(core.Chain))
 	if len(alarms) == 0 {

@@ -291,6 +291,9 @@ func (c *chat) resend(ctx context.Context, b *batch, id room.MessageID) error {
 	b.add(drop(c.indexKey(id)))
 	c.rec.NextOut++
 	o := &outgoing{n: c.rec.NextOut, outRecord: outRecord{ID: id, Kind: uint8(room.ItemText), Text: item.Text, Time: item.Time}}
+	if target, _, found, err := c.byID(ctx, b, item.Target); err == nil && found && !target.Deleted {
+		o.Kind, o.Target, o.TargetHash = uint8(room.ItemReply), item.Target, target.Hash
+	}
 	rand.Read(o.Key[:])
 	b.add(put(o.key(c.id), o.outRecord))
 	c.out = append(c.out, o)

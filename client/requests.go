@@ -30,7 +30,9 @@ func (e *Engine) quick(ctx context.Context, r Request) (ev Event, err error, don
 		ev.Safety, err = e.verify(ctx, r.User, r.On)
 		return ev, err, true
 	case OpTrust:
-		return ev, e.trust(ctx, r.User), true
+		if r.User != "" {
+			return ev, e.trust(ctx, r.User), true
+		}
 	case OpSearch:
 		ev.Items, err = e.search(ctx, r)
 		return ev, err, true
@@ -118,7 +120,7 @@ func (e *Engine) slow(ctx context.Context, r Request) (ev Event, err error) {
 		return ev, e.renameDevice(ctx, r)
 	case OpRevoke:
 		return ev, e.revoke(ctx, r)
-	case OpInvite, OpRemove, OpBan, OpRole, OpLeave, OpDecline, OpTitle, OpLink, OpUnlink, OpLinks, OpSealed:
+	case OpInvite, OpRemove, OpBan, OpRole, OpLeave, OpDecline, OpTitle, OpLink, OpUnlink, OpLinks, OpSealed, OpTrust:
 		c, err := e.known(r.Room)
 		if err != nil {
 			return ev, err
@@ -139,6 +141,8 @@ func (c *chat) slow(ctx context.Context, r Request) (ev Event, err error) {
 		return ev, err
 	case OpUnlink:
 		return ev, c.endLink(ctx, r.Link)
+	case OpTrust:
+		return ev, c.giveWay(ctx)
 	case OpLinks:
 		ev.Links, err = c.links(ctx)
 		return ev, err

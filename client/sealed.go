@@ -35,14 +35,14 @@ func (c *chat) sealed(ctx context.Context, message string) (*Sealed, error) {
 	}
 	c.mu.Lock()
 	item, cursor, found, err := c.byID(ctx, c.newBatch(), room.MessageID(raw))
+	seq, held := c.entryAt(cursor)
 	c.mu.Unlock()
 	if err != nil {
 		return nil, err
 	}
-	if !found {
+	if !found || !held {
 		return nil, gone
 	}
-	seq := cursor >> 8
 	s, err := c.e.online(ctx)
 	if err != nil {
 		return nil, err

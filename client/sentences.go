@@ -74,6 +74,7 @@ func alarmText(code, detail string) (text, hint string) {
 		"replay":           {"The server delivered something again that was here before. It was ignored.", ""},
 		"reorder":          {"The server delivered messages in another order than they were written.", ""},
 		"rollback":         {"This room, or this profile, was set back to an older state.", "If you restored a backup, that is why: this device asks to be let in again."},
+		"log-reset":        {"The server was restored from a backup.", "What this device holds stays readable. If nobody restored a backup, ask who runs the server."},
 		"ghost-device":     {"The server sends this room's messages to a device that nobody let in. It cannot read them.", "Tell the others, and who runs the server."},
 		"identity-changed": {"Somebody here has another identity than before.", "Compare safety numbers with /verify before you write anything private."},
 		"removed":          {"You were removed from this room.", ""},

@@ -28,10 +28,11 @@ var (
 // session is one connection to the server from its handshake to its end. Its
 // reader runs in read, which hands events on in their order; anybody may call.
 type session struct {
-	conn  *link.Conn
-	hello wire.HelloOK
-	slots chan struct{} // one for each request in flight
-	done  chan struct{} // closed when the reader has ended
+	conn     *link.Conn
+	hello    wire.HelloOK
+	restored uint64        // number of the newest restore from a backup, if the server's delegate has signed it
+	slots    chan struct{} // one for each request in flight
+	done     chan struct{} // closed when the reader has ended
 
 	mu      sync.Mutex
 	next    uint64

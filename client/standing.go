@@ -100,7 +100,7 @@ func (e *Engine) enter(ctx context.Context, s *session, standing wire.LoginOK) e
 	}
 	for _, state := range seen.Rooms {
 		c := e.chat(state.Room)
-		c.checkHead(ctx, state)
+		c.checkHead(ctx, s, state)
 		c.announced(state)
 	}
 	if err := e.inbox(ctx, s); err != nil {

@@ -21,6 +21,7 @@ import (
 //	item/ id[16] u64        one line of its timeline, by cursor
 //	index/ id[16] id[16]    message id -> cursor
 //	chain/ id[16] u64       the log's hash chain around one message, by seq
+//	raw/ id[16] u64         an entry of the log as it came, by seq; the newest 1,000
 //	out/ id[16] u64         one message that waits to be sent, in order
 //	intent/ id[16] …        what this device wants of the room
 const (
@@ -35,6 +36,7 @@ const (
 	keyItem     = "item/"
 	keyIndex    = "index/"
 	keyChain    = "chain/"
+	keyRaw      = "raw/"
 	keyOutbox   = "out/"
 	keyIntent   = "intent/"
 	keyLastUsed = "package-last"

@@ -15,7 +15,8 @@ import (
 )
 
 // itemRecord is one line of a timeline as it is kept. Its key has the cursor:
-// seq<<8 | n, where n counts what one entry of the log has brought.
+// place<<8 | n, where n counts what one entry of the log has brought; the place
+// is the entry's seq until a restored server has lost entries.
 type itemRecord struct {
 	_         struct{} `cbor:",toarray"`
 	ID        room.MessageID
@@ -62,7 +63,7 @@ const (
 	quoteRunes   = 80  // of a message that another one answers
 )
 
-func cursorOf(seq, n uint64) uint64 { return seq<<8 | min(n, 255) }
+func (c *chat) cursorOf(seq, n uint64) uint64 { return c.place(seq)<<8 | min(n, 255) }
 
 func (c *chat) itemKey(cursor uint64) []byte { return key(keyItem, c.id[:], number(cursor)) }
 
@@ -127,10 +128,23 @@ func (c *chat) record(ctx context.Context, b *batch, item room.Item, n int) erro
 	me := identity.UserID(e.account.user())
 	e.mu.Unlock()
 	r.Mention = !r.Own && (r.Mention || slices.Contains(item.Mentions, me))
-	cursor := cursorOf(item.Seq, uint64(n))
+	cursor := c.cursorOf(item.Seq, uint64(n))
+	moved := false
+	if r.Kind == ItemText {
+		old, at, found, err := c.byID(ctx, b, r.ID)
+		if err != nil || found && old.User != r.User {
+			return err // a copy of somebody else's message
+		}
+		if moved = found && at != cursor; moved {
+			b.add(drop(c.itemKey(at))) // sent again, after a restore lost it
+		}
+	}
 	b.add(put(c.itemKey(cursor), r))
 	if r.ID != (room.MessageID{}) {
 		b.add(put(c.indexKey(r.ID), cursor))
+	}
+	if moved {
+		c.rec.Cursor = max(c.rec.Cursor, cursor) // it was counted before
 	}
 	c.count(r, cursor)
 	view := c.view(r, cursor)
@@ -199,7 +213,7 @@ func (c *chat) react(target *itemRecord, item room.Item) {
 // undo takes back the items of entries from seq up to, not including, end.
 func (c *chat) undo(ctx context.Context, b *batch, seq, end uint64) error {
 	pairs, err := c.e.cfg.Storage.Load(ctx, Range{
-		Prefix: key(keyItem, c.id[:]), After: c.itemKey(cursorOf(seq, 0) - 1), Before: c.itemKey(cursorOf(end, 0)),
+		Prefix: key(keyItem, c.id[:]), After: c.itemKey(c.cursorOf(seq, 0) - 1), Before: c.itemKey(c.cursorOf(end, 0)),
 	})
 	if err != nil {
 		return err
@@ -219,7 +233,7 @@ func (c *chat) alarm(b *batch, alarm room.Alarm, seq, n uint64, at int64) {
 	if at == 0 {
 		r.Time = time.Now().UnixMilli()
 	}
-	cursor := cursorOf(seq, n)
+	cursor := c.cursorOf(seq, n)
 	b.add(put(c.itemKey(cursor), r))
 	c.count(r, cursor)
 	view := c.view(r, cursor)

@@ -50,7 +50,7 @@ func (c *chat) takeWelcome(ctx context.Context, s *session, w wire.Welcome) erro
 	state := c.state
 	// A room that was made here and that the server does not know yet gives
 	// way: in a direct chat the other one was faster.
-	fresh := state == nil || c.rec.Entering == enterFounder
+	fresh := state == nil || c.rec.Entering == enterFounder || c.rec.Stranded
 	c.mu.Unlock()
 	var result *room.Result
 	if !fresh {
@@ -107,7 +107,8 @@ func (c *chat) welcomed(ctx context.Context, state *room.Room, w wire.Welcome, r
 		// in already. That it was is the server's word; it could only spare an
 		// invitation its question.
 		c.rec.Invited = w.From.User != c.e.me() && c.rec.Entering != enterMember
-		c.rec.Out, c.rec.Leaving, c.rec.Entering = 0, false, enterNot
+		c.rec.Out, c.rec.Leaving, c.rec.Entering, c.rec.Stranded = 0, false, enterNot, false
+		c.joinedLogs()
 		c.keepRecords(b, state.Records())
 	}
 	c.behind, c.inbox, c.trouble = true, nil, nil

@@ -280,9 +280,39 @@ func Restored(ctx context.Context, store Store, now time.Time) error {
 	if err != nil {
 		return fmt.Errorf("core: read incarnation: %w", err)
 	}
-	n := max(before+1, uint64(now.Unix()))
-	return store.Commit(ctx, []Change{PutIncarnation{N: n}, PutAudit{AuditRecord{Time: uint64(now.UnixMilli()), Who: operator, Act: "restored from a backup",
-		Subject: fmt.Sprint(n)}}})
+	n := max(before+1, uint64(now.Unix())+1) // every entry that was lost is older
+	changes, err := dropAllPackages(ctx, store)
+	if err != nil {
+		return err
+	}
+	return store.Commit(ctx, append(changes, PutIncarnation{N: n}, PutAudit{AuditRecord{Time: uint64(now.UnixMilli()), Who: operator, Act: "restored from a backup",
+		Subject: fmt.Sprint(n)}}))
+}
+
+// dropAllPackages empties the directory: some of what a backup holds was used
+// since, and its private halves are gone. Devices bring new ones when they
+// connect.
+func dropAllPackages(ctx context.Context, store Store) (changes []Change, err error) {
+	var after wire.UserID
+	for {
+		users, err := store.Users(ctx, after, pageRooms)
+		if err != nil {
+			return nil, fmt.Errorf("core: read users: %w", err)
+		}
+		for _, u := range users {
+			after = u.ID
+			devices, err := store.Devices(ctx, u.ID)
+			if err != nil {
+				return nil, fmt.Errorf("core: read devices: %w", err)
+			}
+			for _, d := range devices {
+				changes = append(changes, DropPackages{Device: d.ID})
+			}
+		}
+		if len(users) < pageRooms {
+			return changes, nil
+		}
+	}
 }
 
 // Ready says whether the store takes writes.

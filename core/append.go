@@ -261,6 +261,9 @@ func (a *appending) admitLocked(j *joiners) error {
 	if _, routed := room.members[c.device]; !routed && !a.entersLocked(j) {
 		return wire.Refuse(wire.NotFound)
 	}
+	if wait := room.heldLocked(time.Now()); wait > 0 {
+		return wire.RefuseRetry(wire.Busy, wait)
+	}
 	if r.Examined != room.head.Handshake {
 		if r.Examined > room.head.Handshake {
 			return wire.Refuse(wire.Malformed)

@@ -27,16 +27,22 @@ func (a *appending) done(err error) {
 	for _, w := range a.welcomes {
 		c.s.tell(w.Device, wire.WelcomeEvent{Welcome: w.Welcome})
 	}
-	for device, state := range joined {
-		c.s.tell(device, wire.RoomEvent{State: state})
-	}
-	frame := wire.AppendEntryEvent(make([]byte, 0, len(a.raw)+32), room.id, a.raw)
-	c.s.bus.Publish(roomTopic(room.id), Message{Seq: a.head.Seq, Data: frame})
-	a.unhookRemoved()
-	a.logRoutes()
+	a.push(joined)
 	room.mu.Lock()
 	room.pending--
 	room.mu.Unlock()
+}
+
+// push tells the entry to all who get it, and the change of the routing list to
+// those whom it concerns.
+func (a *appending) push(joined map[wire.DeviceID]wire.RoomState) {
+	for device, state := range joined {
+		a.c.s.tell(device, wire.RoomEvent{State: state})
+	}
+	frame := wire.AppendEntryEvent(make([]byte, 0, len(a.raw)+32), a.room.id, a.raw)
+	a.c.s.bus.Publish(roomTopic(a.room.id), Message{Seq: a.head.Seq, Data: frame})
+	a.unhookRemoved()
+	a.logRoutes()
 }
 
 // logRoutes notes who came and who went.

@@ -99,6 +99,7 @@ var handlers = map[wire.Op]handler{
 	wire.OpAppend:     {keyed: true, run: runAppend},
 	wire.OpRoute:      typed((*conn).doRoute),
 	wire.OpMembers:    typed((*conn).doMembers),
+	wire.OpRefill:     typed((*conn).doRefill),
 
 	wire.OpListWelcomes: typed((*conn).doListWelcomes),
 	wire.OpAckWelcomes:  typed((*conn).doAckWelcomes),

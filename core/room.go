@@ -36,6 +36,7 @@ type room struct {
 	turn    turns
 	starved starved
 	links   map[wire.LinkID]uint32 // uses of links, durable or on their way
+	backup  *uint64                // where a restored log ended when it was first read
 	cancel  func()                 // of the bus; set before the room is seen
 }
 
@@ -132,6 +133,9 @@ func (r *room) loadLocked(ctx context.Context) error {
 		return fmt.Errorf("core: read routes: %w", err)
 	}
 	r.rec, r.head = rec, head
+	if r.backup == nil && r.endsAtBackupLocked() {
+		r.backup = &head.Seq
+	}
 	if len(r.watch) == 0 {
 		r.shown = head
 	}
@@ -210,7 +214,7 @@ func (r *room) deliver(m Message) {
 // stateLocked is the room as one device sees it.
 func (r *room) stateLocked(device wire.DeviceID) wire.RoomState {
 	st := wire.RoomState{Room: r.id, Kind: r.rec.Kind, Founded: r.rec.Founded, Seq: r.shown.Seq, Handshake: r.shown.Handshake,
-		Chain: r.shown.Chain, Name: r.rec.Name}
+		Chain: r.shown.Chain, Name: r.rec.Name, Restored: r.backup}
 	if m, ok := r.members[device]; ok {
 		st.Routed, st.From = true, m.From
 		if r.rec.Kind == wire.RoomDirect {

@@ -41,6 +41,7 @@ type Server struct {
 
 	incarnation uint64 // restores of the store
 	restored    []byte // the delegate's word on it
+	opened      time.Time
 
 	registration atomic.Uint32 // a wire.Registration
 
@@ -63,7 +64,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{cfg: cfg, limits: newLimits(*cfg.Limits), store: cfg.Store, bus: cfg.Bus, log: cfg.Log, lounge: LoungeID(cfg.Keys.Root),
-		devices: newRegistry(), hands: newHands(), conns: map[*conn]struct{}{}}
+		devices: newRegistry(), hands: newHands(), conns: map[*conn]struct{}{}, opened: time.Now()}
 	s.gate, s.guesses = newAdmission(s.limits), newGuesses(s.limits)
 	s.registration.Store(uint32(cfg.Registration))
 	s.rooms = newRooms(s)

@@ -152,6 +152,14 @@ func SignDelegation(root ed25519.PrivateKey, delegate PublicKey) Delegation {
 	return d
 }
 
+// VerifyWord checks that the delegate of this root has signed a message.
+func (d Delegation) VerifyWord(root PublicKey, message []byte, signature Signature) error {
+	if err := verify(root, d.signed(root), d.Signature); err != nil {
+		return err
+	}
+	return verify(d.Delegate, message, signature)
+}
+
 // NoticeKind says what a server's notice permits.
 type NoticeKind uint8
 
@@ -203,10 +211,7 @@ func (n *Notice) Verify(root PublicKey) error {
 	if n.Kind == NoticeOwner && (n.Device != DeviceID{} || n.JoinID != JoinID{}) {
 		return ErrSignature
 	}
-	if err := verify(root, n.Delegation.signed(root), n.Delegation.Signature); err != nil {
-		return err
-	}
-	return verify(n.Delegation.Delegate, n.signed(root), n.Signature)
+	return n.Delegation.VerifyWord(root, n.signed(root), n.Signature)
 }
 
 // Encode gives the notice, the delegation and the signature.

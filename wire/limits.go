@@ -80,6 +80,7 @@ const (
 	KnocksPerRoom
 	KnockBytes
 	RetireAfter
+	RestoreTime
 
 	limitsEnd
 )
@@ -161,6 +162,7 @@ var limitTable = [limitsEnd]LimitInfo{
 	KnocksPerRoom:      {Name: "knocks-per-room", Unit: "count", Default: 50, About: "strangers at the door of a room"},
 	KnockBytes:         {Name: "knock-bytes", Unit: "bytes", Default: 8192, About: "what one of them says (a key package fits)"},
 	RetireAfter:        {Name: "retire-after", Unit: "ms", Default: 7 * 24 * 3600 * 1000, About: "that a guest may be unseen before open rooms let it go"},
+	RestoreTime:        {Name: "restore-time", Unit: "ms", Default: 90 * 1000, About: "that rooms take nothing new after a restore, so that members can give back what was lost"},
 }
 
 // AllLimits describes every limit, in the order of their numbers.

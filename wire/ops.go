@@ -42,6 +42,7 @@ const (
 	OpAppend     Op = 55 // key  Append -> AppendOK
 	OpRoute      Op = 56 // RouteChange -> Empty
 	OpMembers    Op = 57 // Members -> MembersOK
+	OpRefill     Op = 58 // Refill -> RefillOK
 
 	OpListWelcomes Op = 60 // ListWelcomes -> ListWelcomesOK
 	OpAckWelcomes  Op = 61 // AckWelcomes -> Empty

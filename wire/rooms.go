@@ -44,6 +44,7 @@ type RoomState struct {
 	GroupInfoSeq *uint64  `cbor:"10,keyasint,omitempty"`
 	Peer         *UserID  `cbor:"11,keyasint,omitempty"` // direct: the other user
 	Name         string   `cbor:"12,keyasint,omitempty"` // public name of an open room, set by the operator
+	Restored     *uint64  `cbor:"13,keyasint,omitempty"` // newest entry that a restored backup had, while nothing new has followed it
 }
 
 // ListRooms asks for the rooms of this device, in pages.
@@ -201,6 +202,20 @@ type RouteChange struct {
 	Remove []Route `cbor:"3,keyasint,omitempty"`
 }
 
+// Refill gives back entries that a restored backup lacks, byte by byte as the
+// core once delivered them: the next ones in order. It is taken while nothing
+// new has followed the backup's end; then Conflict. Entries that are there
+// already are passed over.
+type Refill struct {
+	Room    RoomID     `cbor:"1,keyasint"`
+	Entries []RawEntry `cbor:"2,keyasint"`
+}
+
+// RefillOK says where the log ends now.
+type RefillOK struct {
+	Seq uint64 `cbor:"1,keyasint"`
+}
+
 // Members asks for the routing list of a room of this device.
 type Members struct {
 	Room RoomID `cbor:"1,keyasint"`
@@ -339,6 +354,7 @@ func (Sync) Op() Op         { return OpSync }
 func (Append) Op() Op       { return OpAppend }
 func (RouteChange) Op() Op  { return OpRoute }
 func (Members) Op() Op      { return OpMembers }
+func (Refill) Op() Op       { return OpRefill }
 func (ListWelcomes) Op() Op { return OpListWelcomes }
 func (AckWelcomes) Op() Op  { return OpAckWelcomes }
 func (PutGroupInfo) Op() Op { return OpPutGroupInfo }

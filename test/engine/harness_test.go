@@ -25,7 +25,7 @@ const patience = 60 * time.Second
 type server struct {
 	t      *testing.T
 	root   link.RootKey
-	store  *mem.Store
+	store  core.Store
 	limits *wire.Limits
 	rsa    link.KeySource // nil: each person's own
 
@@ -39,7 +39,12 @@ func newServer(t *testing.T) *server {
 	t.Helper()
 	// People in tests talk faster than people.
 	limits := wire.DefaultLimits().With(wire.MessageBurst, 100_000).With(wire.MessageRate, 100_000)
-	s := &server{t: t, root: link.GenerateRoot(), store: mem.New(), limits: &limits}
+	return newServerOn(t, mem.New(), limits)
+}
+
+func newServerOn(t *testing.T, store core.Store, limits wire.Limits) *server {
+	t.Helper()
+	s := &server{t: t, root: link.GenerateRoot(), store: store, limits: &limits}
 	s.start()
 	t.Cleanup(s.halt)
 	return s
