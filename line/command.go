@@ -40,7 +40,7 @@ var verbs = []struct{ name, takes, does string }{
 	{"retry", "", "try to send again what failed"},
 	{"search", "WORDS", "find messages that this device holds"},
 	{"verify", "NAME [yes]", "compare safety numbers; yes: they match"},
-	{"trust", "NAME", "go on with somebody who came with a new identity"},
+	{"trust", "NAME | room", "go on with somebody who came with a new identity, or with a room that a restored server has changed"},
 	{"devices", "", "your devices"},
 	{"device", "approve CODE | rename ID NAME | revoke ID", "change your devices"},
 	{"info", "", "server, keys and version"},

@@ -84,6 +84,10 @@ func (t *talk) inRoom(c command) {
 	case "verify":
 		t.verify(c.rest)
 	case "trust":
+		if c.rest == "room" {
+			t.do(client.Request{Op: client.OpTrust, Room: t.room}, "This device asks those who are in this room to let it in again.")
+			return
+		}
 		t.person(c.rest, func(m client.Member) {
 			t.do(client.Request{Op: client.OpTrust, User: m.User}, "Done. You can go on with "+SafeName(m.Name, m.Tag)+".")
 		})

@@ -161,6 +161,7 @@ func (p *process) kill() {
 type world struct {
 	t      *testing.T
 	folder string
+	data   string // of the server
 	port   string // of the server
 	limits []string
 	server *process
@@ -176,6 +177,7 @@ type world struct {
 func newWorld(t *testing.T, limits ...string) *world {
 	t.Helper()
 	w := &world{t: t, folder: t.TempDir(), limits: append([]string{"message-burst=100000", "message-rate=100000"}, limits...)}
+	w.data = filepath.Join(w.folder, "server")
 	probe, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -196,7 +198,7 @@ func newWorld(t *testing.T, limits ...string) *world {
 
 func (w *world) serve() {
 	w.t.Helper()
-	args := []string{"serve", "--listen", w.port, "--web", "", "--data", filepath.Join(w.folder, "server"), "--log", "debug"}
+	args := []string{"serve", "--listen", w.port, "--web", "", "--data", w.data, "--log", "debug"}
 	for _, l := range w.limits {
 		args = append(args, "--limit", l)
 	}
@@ -273,7 +275,7 @@ func (w *world) runs(name string, args ...string) (stdout string, code int) {
 func (w *world) held() []byte {
 	w.t.Helper()
 	var all []byte
-	err := filepath.WalkDir(filepath.Join(w.folder, "server"), func(path string, entry os.DirEntry, err error) error {
+	err := filepath.WalkDir(w.data, func(path string, entry os.DirEntry, err error) error {
 		if err != nil || !entry.Type().IsRegular() {
 			return err
 		}
