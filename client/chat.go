@@ -50,9 +50,10 @@ type chatRecord struct {
 	Preview   string
 	Starved   bool
 	NextOut   uint64
-	Restored  uint64  // newest restore of the server that the room was reconciled with
-	Shifts    []shift // of the timeline against the log
-	Stranded  bool    // the log goes on without changes that this device has seen
+	Restored  uint64        // newest restore of the server that the room was reconciled with
+	Shifts    []shift       // of the timeline against the log
+	Warned    []wire.UserID // members who came in somebody's place
+	Stranded  bool          // the log goes on without changes that this device has seen
 }
 
 const (
@@ -85,6 +86,7 @@ type chat struct {
 	alarms    int           // of CheckHead, since the start
 	typed     typingState
 	outside   map[wire.DeviceID]*newcomer // devices of members that are to come in, on this connection
+	suspect   string                      // a member who came in somebody\'s place, and is not accepted
 	fetching  bool                        // a turn was asked for because of them
 	away      string                      // why this device gets nothing of the room
 	missed    time.Time                   // when the log of a restored server was first seen to end too early
@@ -247,7 +249,7 @@ func (c *chat) step(ctx context.Context, s *session) (time.Duration, error) {
 		return 0, err
 	}
 	next := never
-	for _, do := range []func(context.Context, *session) (time.Duration, error){c.disown, c.duties, c.bringIn, c.pursue, c.flush} {
+	for _, do := range []func(context.Context, *session) (time.Duration, error){c.disown, c.duties, c.bringIn, c.pursue, c.meetMembers, c.flush} {
 		wait, err := do(ctx, s)
 		if err != nil {
 			return 0, err
@@ -317,9 +319,7 @@ func (c *chat) viewLocked() Room {
 		case room.StateRemoved:
 			v.State = RoomRemoved
 		}
-		if v.State != RoomMember {
-			v.Blocked = c.state.Blocked()
-		}
+		v.Blocked = c.blocked()
 	}
 	switch {
 	case c.away != "":

@@ -77,6 +77,9 @@ type Engine struct {
 	rooms    map[wire.RoomID]*chat
 	peers    map[wire.UserID]*peer
 	disowned []wire.DeviceID // own devices that were taken out
+
+	asks      int // lookups of members since asksSince
+	asksSince time.Time
 }
 
 var (

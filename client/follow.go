@@ -240,6 +240,7 @@ func (c *chat) refresh(b *batch) {
 	for _, p := range c.e.meet(info.Members) {
 		b.add(p)
 	}
+	c.suspectLocked()
 	if info.Mode == room.ModeDirect {
 		for _, m := range info.Members {
 			if !m.Own {

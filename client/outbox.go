@@ -164,7 +164,7 @@ func (c *chat) pendingView(o *outgoing) Item {
 	if o.Failed != "" {
 		v.State, v.Reason = StateFailed, o.Failed
 	} else if c.state != nil {
-		v.Reason = c.state.Blocked()
+		v.Reason = c.blocked()
 	}
 	return v
 }
@@ -209,7 +209,7 @@ func (c *chat) flush(ctx context.Context, s *session) (time.Duration, error) {
 func (c *chat) seal(ctx context.Context) (*outgoing, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.state == nil || c.rec.Invited || c.behind || len(c.inbox) > 0 {
+	if c.state == nil || c.rec.Invited || c.behind || len(c.inbox) > 0 || c.suspect != "" {
 		return nil, nil
 	}
 	i := slices.IndexFunc(c.out, func(o *outgoing) bool { return o.Failed == "" && !o.accepted })

@@ -17,7 +17,8 @@ type peer struct {
 	Name     string
 	Login    string // that the user was found by
 	Verified bool   // the safety numbers were compared
-	Changed  bool   // stands at a login name where another identity stood
+	Changed  bool   // came in the place of somebody else, and is not accepted yet
+	Asked    bool   // the server was asked for the login name
 }
 
 func (e *Engine) loadPeers(ctx context.Context) error {
@@ -144,30 +145,12 @@ func (e *Engine) checkUser(found wire.User, s *session) error {
 // checkLogin remembers who stands behind a login name, and refuses somebody
 // else in that place until the user accepts it.
 func (e *Engine) checkLogin(ctx context.Context, login string, user wire.UserID) error {
-	e.mu.Lock()
-	var batch []Put
-	var replaced *peer
-	for other, known := range e.peers {
-		if known.Login == login && other != user {
-			replaced = known
-		}
-	}
-	known := e.peers[user]
-	if known == nil {
-		known = &peer{Login: login}
-		e.peers[user] = known
-	}
-	known.Login = login
-	if replaced != nil && !known.Verified {
-		known.Changed = true
-	}
-	changed := known.Changed
-	batch = append(batch, put(key(keyPeer, user[:]), *known))
-	e.mu.Unlock()
-	if err := e.save(ctx, batch...); err != nil {
+	changed, err := e.hold(ctx, user, login, false)
+	if err != nil {
 		return err
 	}
 	if changed {
+		e.lookAgain()
 		alarm := Alarm{Code: "identity-changed", Text: "Behind this login name there is another identity than before.",
 			Hint: "It is a new account, or somebody else. Compare safety numbers, then accept it with /trust."}
 		e.out.tell(Event{Kind: EvAlarm, Alarm: &alarm})
@@ -183,6 +166,9 @@ func (e *Engine) verify(ctx context.Context, who string, mark bool) (*Safety, er
 	if err != nil {
 		return nil, err
 	}
+	if mark {
+		defer e.lookAgain() // with mu given back
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	known := e.peers[user]
@@ -193,8 +179,8 @@ func (e *Engine) verify(ctx context.Context, who string, mark bool) (*Safety, er
 		return nil, errNoAccount
 	}
 	if mark {
-		known.Verified, known.Changed = true, false
-		if err := e.save(ctx, put(key(keyPeer, user[:]), *known)); err != nil {
+		known.Verified = true
+		if err := e.save(ctx, e.acceptLocked(user)...); err != nil {
 			return nil, err
 		}
 	}
@@ -213,19 +199,16 @@ func (e *Engine) trust(ctx context.Context, who string) error {
 		return err
 	}
 	e.mu.Lock()
-	defer e.mu.Unlock()
 	known := e.peers[user]
 	if known == nil {
+		e.mu.Unlock()
 		return &Problem{Code: ProblemUsage, Text: "This device has not met that user yet."}
 	}
-	known.Changed = false
-	for other, replaced := range e.peers {
-		if other != user && known.Login != "" && replaced.Login == known.Login {
-			replaced.Login = ""
-			if err := e.save(ctx, put(key(keyPeer, other[:]), *replaced)); err != nil {
-				return err
-			}
-		}
+	batch := e.acceptLocked(user)
+	e.mu.Unlock()
+	if err := e.save(ctx, batch...); err != nil {
+		return err
 	}
-	return e.save(ctx, put(key(keyPeer, user[:]), *known))
+	e.lookAgain()
+	return nil
 }

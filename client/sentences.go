@@ -76,7 +76,7 @@ func alarmText(code, detail string) (text, hint string) {
 		"rollback":         {"This room, or this profile, was set back to an older state.", "If you restored a backup, that is why: this device asks to be let in again."},
 		"log-reset":        {"The server was restored from a backup.", "What this device holds stays readable. If nobody restored a backup, ask who runs the server."},
 		"ghost-device":     {"The server sends this room's messages to a device that nobody let in. It cannot read them.", "Tell the others, and who runs the server."},
-		"identity-changed": {"Somebody here has another identity than before.", "Compare safety numbers with /verify before you write anything private."},
+		"identity-changed": {"Somebody here has another identity than the one you know under that name.", "Compare safety numbers with /verify before you write anything private; /trust accepts it."},
 		"removed":          {"You were removed from this room.", ""},
 		"starved":          {"This device is kept from changing the room: others always come first.", "If it goes on, the server may be holding it back."},
 		"clone":            {"A copy of this profile is in use elsewhere.", "Stop one of them. This device asks to be let in again."},

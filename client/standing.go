@@ -58,6 +58,7 @@ func (c *chat) restore(ctx context.Context) error {
 		if c.state, err = room.Load(self, records); err != nil {
 			return fmt.Errorf("client: room %s: %w", c.id, err)
 		}
+		c.suspectLocked() // nobody else has the room yet
 	}
 	waiting, err := storage.Load(ctx, Range{Prefix: key(keyOutbox, c.id[:])})
 	if err != nil {
