@@ -166,7 +166,7 @@ type stallable struct {
 // ReadFrame waits while the client is stalled.
 func (s *stallable) ReadFrame() ([]byte, error) {
 	s.reading.Lock()
-	s.reading.Unlock() //nolint:staticcheck // only the wait matters
+	s.reading.Unlock() //lint:ignore SA2001 only the wait matters
 	return s.PipeConn.ReadFrame()
 }
 

@@ -100,18 +100,18 @@ func TestFlippedServerHello(t *testing.T) {
 		t.Fatal(err)
 	}
 	// One hello is used again and again, so that one answer fits all.
-	attempt := func(answer func([]byte) []byte) (*Conn, error, int) {
+	attempt := func(answer func([]byte) []byte) (frames int, err error) {
 		s := &script{answer: answer, written: [][]byte{h.ch}}
 		again := h
 		again.fc = s
-		conn, err := again.receive(context.Background())
-		return conn, err, len(s.written)
+		_, err = again.receive(context.Background())
+		return len(s.written), err
 	}
-	if _, err, n := attempt(honest); err != nil || n != 2 {
+	if n, err := attempt(honest); err != nil || n != 2 {
 		t.Fatalf("the control fails: %v, %d frames", err, n)
 	}
 	for i := range frame {
-		_, err, n := attempt(func([]byte) []byte {
+		n, err := attempt(func([]byte) []byte {
 			bad := bytes.Clone(frame)
 			bad[i] ^= 0x40
 			return bad
@@ -121,14 +121,14 @@ func TestFlippedServerHello(t *testing.T) {
 		}
 	}
 	for _, n := range []int{0, 1, 2, 1000, len(frame) - 1} {
-		if _, err, _ := attempt(func([]byte) []byte { return append([]byte{}, frame[:n]...) }); !errors.Is(err, ErrHandshake) {
+		if _, err := attempt(func([]byte) []byte { return append([]byte{}, frame[:n]...) }); !errors.Is(err, ErrHandshake) {
 			t.Errorf("cut to %d: %v", n, err)
 		}
 	}
-	if _, err, _ := attempt(func([]byte) []byte { return append(bytes.Clone(frame), 0) }); err != ErrHandshake {
+	if _, err := attempt(func([]byte) []byte { return append(bytes.Clone(frame), 0) }); err != ErrHandshake {
 		t.Errorf("one byte more: %v", err)
 	}
-	if _, err, n := attempt(honest); err != nil || n != 2 {
+	if n, err := attempt(honest); err != nil || n != 2 {
 		t.Fatalf("the control fails at the end: %v, %d frames", err, n)
 	}
 }

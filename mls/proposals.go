@@ -185,12 +185,6 @@ func (id PSKID) append(b []byte) []byte {
 	return appendVec(b, id.Nonce)
 }
 
-// sameKey tells whether both name one key, whatever the nonce.
-func (id PSKID) sameKey(other PSKID) bool {
-	id.Nonce, other.Nonce = nil, nil
-	return string(id.append(nil)) == string(other.append(nil))
-}
-
 func readPSKID(r *reader) PSKID {
 	id := PSKID{Type: PSKType(r.u8())}
 	switch id.Type {

@@ -96,17 +96,18 @@ func (s ecdsaScheme) verify(public, message, signature []byte) bool {
 // uncompressed brings a point to the form that RFC 9420 demands. Compressed
 // ones are read too, since ts-mls writes its signature keys so.
 func (s ecdsaScheme) uncompressed(public []byte) []byte {
-	if len(public) != 1+(s.curve.Params().BitSize+7)/8 {
+	size := (s.curve.Params().BitSize + 7) / 8
+	if len(public) != 1+size {
 		return public
 	}
 	x, y := elliptic.UnmarshalCompressed(s.curve, public)
 	if x == nil {
 		return public
 	}
-	point, err := (&ecdsa.PublicKey{Curve: s.curve, X: x, Y: y}).Bytes()
-	if err != nil {
-		return public
-	}
+	point := make([]byte, 1+2*size)
+	point[0] = 4
+	x.FillBytes(point[1 : 1+size])
+	y.FillBytes(point[1+size:])
 	return point
 }
 

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -21,7 +20,6 @@ import (
 type station struct {
 	*engineio.Server
 	url    string
-	mu     sync.Mutex
 	ends   chan engineio.Reason
 	opened chan *engineio.Session
 }
