@@ -15,22 +15,22 @@ import (
 // account is who this profile is: the zero value is nobody yet. It holds
 // secrets and is written before anything of it is shown to the server.
 type account struct {
-	_            struct{}                `cbor:",toarray"`
-	State        string                  // one of the Account… states; "" = none
-	Root         [32]byte                // the server's root key, under which all of it is signed
-	Identity     []byte                  // seed of the identity key; empty on a second device
-	IdentityKey  [32]byte                // its public half
-	Device       wire.DeviceID           //
-	DeviceSeed   [32]byte                // of the device's signature key
-	Class        uint8                   //
-	Created      uint64                  // unix seconds, part of the certificate
-	Certificate  []byte                  // empty while the device waits for approval
-	Profile      []byte                  // signed name
-	Login        string                  // empty for a guest
-	Confirmed    bool                    // the server has it
-	Password     identity.PasswordParams // used for this account before
-	Token        []byte                  // shown when registration is by invitation
-	ProfileStale bool                    // the server has an older profile
+	_            struct{}            `cbor:",toarray"`
+	State        string              // one of the Account… states; "" = none
+	Root         [32]byte            // the server's root key, under which all of it is signed
+	Identity     []byte              // seed of the identity key; empty on a second device
+	IdentityKey  [32]byte            // its public half
+	Device       wire.DeviceID       //
+	DeviceSeed   [32]byte            // of the device's signature key
+	Class        uint8               //
+	Created      uint64              // unix seconds, part of the certificate
+	Certificate  []byte              // empty while the device waits for approval
+	Profile      []byte              // signed name
+	Login        string              // empty for a guest
+	Confirmed    bool                // the server has it
+	Password     wire.PasswordParams // used for this account before
+	Token        []byte              // shown when registration is by invitation
+	ProfileStale bool                // the server has an older profile
 }
 
 func (a *account) user() wire.UserID {
@@ -219,14 +219,14 @@ func (e *Engine) register(ctx context.Context, r Request) error {
 		return err
 	}
 	defer clear(auth[:])
-	wireParams := wire.PasswordParams{MemoryKiB: params.MemoryKiB, Time: params.Time, Threads: params.Threads}
+	wireParams := wire.PasswordParams(params)
 	if current.State == AccountGuest && current.Confirmed {
 		// A guest becomes a registered user and keeps all keys and rooms.
 		err := s.call(ctx, wire.Key{}, wire.SetPassword{Login: login, Salt: salt, Params: wireParams, Auth: auth[:]}, nil)
 		if err != nil {
 			return err
 		}
-		current.State, current.Login, current.Password = AccountRegistered, login, params
+		current.State, current.Login, current.Password = AccountRegistered, login, wireParams
 		return e.setAccount(ctx, current)
 	}
 	name := r.Name
@@ -237,7 +237,7 @@ func (e *Engine) register(ctx context.Context, r Request) error {
 	if err != nil {
 		return err
 	}
-	a.State, a.Login, a.Password = AccountRegistered, login, params
+	a.State, a.Login, a.Password = AccountRegistered, login, wireParams
 	if err := e.setAccount(ctx, a); err != nil {
 		return err
 	}

@@ -34,8 +34,8 @@ func (e *Engine) login(ctx context.Context, r Request) error {
 	if err := s.call(ctx, wire.Key{}, wire.PasswordSalt{Login: login}, &salt); err != nil {
 		return err
 	}
-	params := identity.PasswordParams{MemoryKiB: salt.Params.MemoryKiB, Time: salt.Params.Time, Threads: salt.Params.Threads}
-	if err := params.Check(current.Password); err != nil {
+	params := identity.PasswordParams(salt.Params)
+	if err := params.Check(identity.PasswordParams(current.Password)); err != nil {
 		return err
 	}
 	root := identity.PublicKey(s.conn.PeerRoot())
@@ -59,7 +59,7 @@ func (e *Engine) login(ctx context.Context, r Request) error {
 	if err := a.adopt(root, whose); err != nil {
 		return err
 	}
-	a.State, a.Login, a.Password = AccountWaiting, login, params
+	a.State, a.Login, a.Password = AccountWaiting, login, salt.Params
 	if err := e.setAccount(ctx, a); err != nil {
 		return err
 	}

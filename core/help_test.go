@@ -313,7 +313,7 @@ func must[R any](c *client, body wire.Request) R {
 // refused wants the answer to be a refusal with this code.
 func refused(c *client, code wire.Code, body wire.Request) *wire.Error {
 	c.t.Helper()
-	_, err := ask[map[uint64]any](c, body)
+	_, err := ask[wire.Empty](c, body)
 	return wantCode(c.t, err, code)
 }
 

@@ -77,55 +77,6 @@ func (id UserID) IsZero() bool { return id == UserID{} }
 // IsZero reports whether the key is not set.
 func (k Key) IsZero() bool { return k == Key{} }
 
-func unmarshalFixed(into, data []byte) error {
-	head, n, body, err := byteString(data)
-	if err != nil {
-		return err
-	}
-	if n != len(into) || head+n != len(data) {
-		return fmt.Errorf("%w: %d bytes where %d belong", ErrMalformed, n, len(into))
-	}
-	copy(into, body)
-	return nil
-}
-
-func marshalFixed(id []byte) ([]byte, error) {
-	return append(appendHead(make([]byte, 0, len(id)+2), majorBytes, uint64(len(id))), id...), nil
-}
-
-// UnmarshalCBOR takes a byte string of exactly the id's length.
-func (id *RoomID) UnmarshalCBOR(data []byte) error { return unmarshalFixed(id[:], data) }
-
-// UnmarshalCBOR takes a byte string of exactly the id's length.
-func (id *DeviceID) UnmarshalCBOR(data []byte) error { return unmarshalFixed(id[:], data) }
-
-// UnmarshalCBOR takes a byte string of exactly the id's length.
-func (id *MessageID) UnmarshalCBOR(data []byte) error { return unmarshalFixed(id[:], data) }
-
-// UnmarshalCBOR takes a byte string of exactly the id's length.
-func (id *LinkID) UnmarshalCBOR(data []byte) error { return unmarshalFixed(id[:], data) }
-
-// UnmarshalCBOR takes a byte string of exactly the key's length.
-func (k *Key) UnmarshalCBOR(data []byte) error { return unmarshalFixed(k[:], data) }
-
-// UnmarshalCBOR takes a byte string of exactly the id's length.
-func (id *UserID) UnmarshalCBOR(data []byte) error { return unmarshalFixed(id[:], data) }
-
-// UnmarshalCBOR takes a byte string of exactly the hash's length.
-func (id *Hash) UnmarshalCBOR(data []byte) error { return unmarshalFixed(id[:], data) }
-
-// UnmarshalCBOR takes a byte string of exactly the token's length.
-func (t *Token) UnmarshalCBOR(data []byte) error { return unmarshalFixed(t[:], data) }
-
-// MarshalCBOR writes the token as a byte string; the type's text form hides it.
-func (t Token) MarshalCBOR() ([]byte, error) { return marshalFixed(t[:]) }
-
-// MarshalCBOR writes the key as a byte string; the type's text form hides it.
-func (k Key) MarshalCBOR() ([]byte, error) { return marshalFixed(k[:]) }
-
-// MarshalCBOR writes the secret as a byte string; the type's text form hides it.
-func (s Secret) MarshalCBOR() ([]byte, error) { return marshalFixed(s) }
-
 // DirectRoom is the id of the direct chat of two users: the same whoever
 // starts it, so that two who start at once end in one room. generation counts
 // the chats that the two had to start anew.

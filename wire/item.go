@@ -2,8 +2,7 @@ package wire
 
 import (
 	"fmt"
-
-	"github.com/fxamacker/cbor/v2"
+	"reflect"
 )
 
 // ItemKind is the first element of every item.
@@ -35,42 +34,8 @@ type Request interface{ Op() Op }
 // Event is the body of an event.
 type Event interface{ EventType() EventType }
 
-var (
-	encMode = must(encOptions().EncMode())
-	decMode = must(cbor.DecOptions{
-		DupMapKey:         cbor.DupMapKeyEnforcedAPF,
-		IndefLength:       cbor.IndefLengthForbidden,
-		TagsMd:            cbor.TagsForbidden,
-		ExtraReturnErrors: cbor.ExtraDecErrorUnknownField,
-		MaxNestedLevels:   MaxDepth,
-		MaxMapPairs:       MaxPairs,
-		MaxArrayElements:  MaxItems,
-	}.DecMode())
-)
-
-func encOptions() cbor.EncOptions {
-	o := cbor.CoreDetEncOptions()
-	o.IndefLength = cbor.IndefLengthForbidden
-	o.TagsMd = cbor.TagsForbidden
-	o.NilContainers = cbor.NilContainerAsEmpty
-	return o
-}
-
-func must[T any](v T, err error) T {
-	if err != nil {
-		panic(err) // the options are constants: only a wrong build gets here
-	}
-	return v
-}
-
 // Encode writes one value under the profile.
-func Encode(v any) ([]byte, error) {
-	out, err := encMode.Marshal(v)
-	if err != nil {
-		return nil, fmt.Errorf("wire: encode: %w", err)
-	}
-	return out, nil
-}
+func Encode(v any) ([]byte, error) { return appendBody(nil, v) }
 
 // Decode reads exactly one value under the strict profile; what is left over
 // is an error. Everything it refuses is an [ErrMalformed]. Byte strings are
@@ -87,10 +52,8 @@ func Decode(data []byte, into any) error {
 }
 
 func decodeScanned(data []byte, into any) error {
-	if err := decMode.Unmarshal(data, into); err != nil {
-		return fmt.Errorf("%w: %w", ErrMalformed, err)
-	}
-	return nil
+	v := reflect.ValueOf(into).Elem()
+	return planOf(v.Type()).read(&decoder{data: data}, v)
 }
 
 // DecodeBody reads the body of an item that [Next] returned, which is already
@@ -147,12 +110,16 @@ func appendResponseHead(dst []byte, id uint64, code Code) []byte {
 	return appendHead(appendHead(dst, majorUint, id), majorUint, uint64(code))
 }
 
+// appendBody appends a value, or what a pointer points to.
 func appendBody(dst []byte, body any) ([]byte, error) {
-	raw, err := Encode(body)
-	if err != nil {
-		return nil, err
+	v := reflect.ValueOf(body)
+	if v.Kind() != reflect.Pointer {
+		// Arrays of bytes can be read only where they have an address.
+		addressed := reflect.New(v.Type())
+		addressed.Elem().Set(v)
+		v = addressed
 	}
-	return append(dst, raw...), nil
+	return planOf(v.Type()).appendValue(dst, v)
 }
 
 // Next reads the first item of a record's payload and returns what follows it.

@@ -128,15 +128,6 @@ type Entry struct {
 // RawEntry is an encoded [Entry].
 type RawEntry []byte
 
-// MarshalCBOR copies the entry as it is.
-func (r RawEntry) MarshalCBOR() ([]byte, error) { return r, nil }
-
-// UnmarshalCBOR keeps the entry as it is.
-func (r *RawEntry) UnmarshalCBOR(data []byte) error {
-	*r = append((*r)[:0], data...)
-	return nil
-}
-
 // Decode reads the entry.
 func (r RawEntry) Decode() (e Entry, err error) {
 	err = Decode(r, &e)

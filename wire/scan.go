@@ -26,6 +26,9 @@ const (
 	majorArray  = 4
 	majorMap    = 5
 	majorSimple = 7
+
+	simpleFalse = majorSimple<<5 | 20
+	simpleTrue  = majorSimple<<5 | 21
 )
 
 // Scan checks that data begins with one well-formed item of the strict profile
@@ -65,7 +68,7 @@ func scan(data []byte, depth int) (int, error) {
 		}
 		return scanPairs(data, head, int(value), depth-1)
 	case majorSimple:
-		if data[0] != 0xf4 && data[0] != 0xf5 {
+		if data[0] != simpleFalse && data[0] != simpleTrue {
 			return 0, fmt.Errorf("%w: neither true nor false", ErrMalformed)
 		}
 		return 1, nil
