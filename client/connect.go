@@ -2,11 +2,10 @@ package client
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"math/big"
+	"math/rand/v2"
 	"time"
 
 	"github.com/securelink-chat/securelink/link"
@@ -150,11 +149,7 @@ func spread(d time.Duration) time.Duration {
 	if d <= 0 {
 		return 0
 	}
-	n, err := rand.Int(rand.Reader, big.NewInt(int64(d)))
-	if err != nil {
-		return d
-	}
-	return time.Duration(n.Int64())
+	return rand.N(d)
 }
 
 // cutError is the end of a connection that the server announced.

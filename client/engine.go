@@ -39,7 +39,7 @@ type Config struct {
 	Storage Storage
 	Dialer  Dialer
 	Pin     [32]byte       // SHA-256 of the server's root key; zero: trust on first use
-	RSA     link.KeySource // nil: made on this processor, ahead of need
+	RSA     link.KeySource // nil: made on this processor, ahead of need; not in a browser
 	Class   identity.Class // zero: native
 	Logger  Logger         // nil: none
 	Lounge  bool           // enter the Lounge without being asked

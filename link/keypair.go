@@ -2,12 +2,7 @@ package link
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/rsa"
-	"crypto/sha256"
 	"errors"
-	"fmt"
-	"math/big"
 	"sync"
 )
 
@@ -29,55 +24,25 @@ type KeySource interface {
 	Take(ctx context.Context) (KeyPair, error)
 }
 
-// rsaPair is a key pair of this process.
-type rsaPair struct {
-	key *rsa.PrivateKey
-}
-
-// GenerateKey makes a key pair, which takes a processor about a tenth of a
-// second. [NewKeyPool] makes them ahead.
-func GenerateKey() (KeyPair, error) {
-	key, err := rsa.GenerateKey(rand.Reader, modulusSize*8)
-	if err != nil {
-		return nil, fmt.Errorf("link: generating an RSA key: %w", err)
-	}
-	return rsaPair{key}, nil
-}
-
-// Modulus implements [KeyPair].
-func (p rsaPair) Modulus() (m [256]byte) {
-	p.key.N.FillBytes(m[:])
-	return m
-}
-
-// DecryptOAEP implements [KeyPair].
-func (p rsaPair) DecryptOAEP(_ context.Context, ciphertext, label []byte) ([]byte, error) {
-	return rsa.DecryptOAEP(sha256.New(), nil, p.key, ciphertext, label)
-}
-
-// Format prints [redacted] whatever the verb.
-func (p rsaPair) Format(f fmt.State, _ rune) { fmt.Fprint(f, "[redacted]") }
-
-// encryptOAEP encrypts secret to a modulus that goodModulus accepted.
-func encryptOAEP(modulus *[modulusSize]byte, secret, label []byte) ([]byte, error) {
-	pk := &rsa.PublicKey{N: new(big.Int).SetBytes(modulus[:]), E: publicExponent}
-	return rsa.EncryptOAEP(sha256.New(), rand.Reader, pk, secret, label)
-}
-
 // errPoolClosed ends those who wait for a pool.
 var errPoolClosed = errors.New("link: key pool is closed")
 
 // KeyPool makes key pairs ahead, in one goroutine, and holds a few.
 type KeyPool struct {
-	pairs chan KeyPair
+	pairs chan madePair
 	quit  chan struct{}
 	once  sync.Once
 	done  sync.WaitGroup
 }
 
+type madePair struct {
+	pair KeyPair
+	err  error
+}
+
 // NewKeyPool starts a pool that holds n key pairs; Close ends it.
 func NewKeyPool(n int) *KeyPool {
-	p := &KeyPool{pairs: make(chan KeyPair, max(n-1, 0)), quit: make(chan struct{})}
+	p := &KeyPool{pairs: make(chan madePair, max(n-1, 0)), quit: make(chan struct{})}
 	p.done.Go(p.work)
 	return p
 }
@@ -90,11 +55,8 @@ func (p *KeyPool) work() {
 		default:
 		}
 		pair, err := GenerateKey()
-		if err != nil {
-			panic(err) // the arguments are fixed: only a broken library gets here
-		}
 		select {
-		case p.pairs <- pair:
+		case p.pairs <- madePair{pair, err}:
 		case <-p.quit:
 			return
 		}
@@ -104,8 +66,8 @@ func (p *KeyPool) work() {
 // Take implements [KeySource].
 func (p *KeyPool) Take(ctx context.Context) (KeyPair, error) {
 	select {
-	case pair := <-p.pairs:
-		return pair, nil
+	case made := <-p.pairs:
+		return made.pair, made.err
 	case <-p.quit:
 		return nil, errPoolClosed
 	case <-ctx.Done():

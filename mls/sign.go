@@ -2,12 +2,8 @@ package mls
 
 import (
 	"bytes"
-	"crypto/ecdsa"
 	"crypto/ed25519"
-	"crypto/elliptic"
-	"crypto/rand"
 	"fmt"
-	"hash"
 )
 
 // signatureScheme is a suite's signature algorithm over raw keys.
@@ -36,83 +32,6 @@ func (ed25519Scheme) sign(private, message []byte) ([]byte, error) {
 
 func (ed25519Scheme) verify(public, message, signature []byte) bool {
 	return len(public) == ed25519.PublicKeySize && ed25519.Verify(public, message, signature)
-}
-
-// ecdsaScheme signs with DER signatures and uncompressed points.
-type ecdsaScheme struct {
-	curve elliptic.Curve
-	hash  func() hash.Hash
-}
-
-func (s ecdsaScheme) generate() ([]byte, error) {
-	key, err := ecdsa.GenerateKey(s.curve, rand.Reader)
-	if err != nil {
-		return nil, err
-	}
-	return key.Bytes()
-}
-
-// key reads a scalar, which may lack leading zeros.
-func (s ecdsaScheme) key(private []byte) (*ecdsa.PrivateKey, error) {
-	size := (s.curve.Params().BitSize + 7) / 8
-	if len(private) < size {
-		private = append(make([]byte, size-len(private)), private...)
-	}
-	key, err := ecdsa.ParseRawPrivateKey(s.curve, private)
-	if err != nil {
-		return nil, fmt.Errorf("signature key: %w: %w", ErrUsage, err)
-	}
-	return key, nil
-}
-
-func (s ecdsaScheme) public(private []byte) ([]byte, error) {
-	key, err := s.key(private)
-	if err != nil {
-		return nil, err
-	}
-	return key.PublicKey.Bytes()
-}
-
-func (s ecdsaScheme) sign(private, message []byte) ([]byte, error) {
-	key, err := s.key(private)
-	if err != nil {
-		return nil, err
-	}
-	h := s.hash()
-	h.Write(message)
-	return ecdsa.SignASN1(rand.Reader, key, h.Sum(nil))
-}
-
-func (s ecdsaScheme) verify(public, message, signature []byte) bool {
-	key, err := ecdsa.ParseUncompressedPublicKey(s.curve, s.uncompressed(public))
-	if err != nil {
-		return false
-	}
-	h := s.hash()
-	h.Write(message)
-	return ecdsa.VerifyASN1(key, h.Sum(nil), signature)
-}
-
-// uncompressed brings a point to the form that RFC 9420 demands. Compressed
-// ones are read too, since ts-mls writes its signature keys so.
-func (s ecdsaScheme) uncompressed(public []byte) []byte {
-	size := (s.curve.Params().BitSize + 7) / 8
-	if len(public) != 1+size {
-		return public
-	}
-	x, y := elliptic.UnmarshalCompressed(s.curve, public)
-	if x == nil {
-		return public
-	}
-	point := make([]byte, 1+2*size)
-	point[0] = 4
-	x.FillBytes(point[1 : 1+size])
-	y.FillBytes(point[1+size:])
-	return point
-}
-
-func (s ecdsaScheme) samePublic(a, b []byte) bool {
-	return bytes.Equal(s.uncompressed(a), s.uncompressed(b))
 }
 
 func (ed25519Scheme) samePublic(a, b []byte) bool { return bytes.Equal(a, b) }

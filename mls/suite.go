@@ -3,8 +3,6 @@ package mls
 import (
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/ecdh"
-	"crypto/elliptic"
 	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/hpke"
@@ -15,8 +13,6 @@ import (
 	"crypto/subtle"
 	"fmt"
 	"hash"
-
-	"golang.org/x/crypto/chacha20poly1305"
 )
 
 // Suite is a cipher suite's number (RFC 9420, section 17.1).
@@ -59,16 +55,13 @@ type suite struct {
 // nn is the size of an AEAD nonce in every suite.
 const nn = 12
 
-var suites = []*suite{
-	{X25519AES128, "X25519 AES-128-GCM SHA-256 Ed25519", hpke.DHKEM(ecdh.X25519()), hpke.HKDFSHA256(), hpke.AES128GCM(), newGCM, 16, sha256.New, 32, ed25519Scheme{}, false},
-	{P256AES128, "P-256 AES-128-GCM SHA-256 ECDSA", hpke.DHKEM(ecdh.P256()), hpke.HKDFSHA256(), hpke.AES128GCM(), newGCM, 16, sha256.New, 32, ecdsaScheme{elliptic.P256(), sha256.New}, false},
-	{X25519ChaCha, "X25519 ChaCha20-Poly1305 SHA-256 Ed25519", hpke.DHKEM(ecdh.X25519()), hpke.HKDFSHA256(), hpke.ChaCha20Poly1305(), chacha20poly1305.New, 32, sha256.New, 32, ed25519Scheme{}, false},
-	{P521AES256, "P-521 AES-256-GCM SHA-512 ECDSA", hpke.DHKEM(ecdh.P521()), hpke.HKDFSHA512(), hpke.AES256GCM(), newGCM, 32, sha512.New, 64, ecdsaScheme{elliptic.P521(), sha512.New}, false},
-	{P384AES256, "P-384 AES-256-GCM SHA-384 ECDSA", hpke.DHKEM(ecdh.P384()), hpke.HKDFSHA384(), hpke.AES256GCM(), newGCM, 32, sha512.New384, 48, ecdsaScheme{elliptic.P384(), sha512.New384}, false},
+// suites are all that this build knows. What a browser loads is built with the
+// tag browser, which leaves the classical ones out.
+var suites = append(classicalSuites(), []*suite{
 	{XWingSHA512, "X-Wing AES-256-GCM SHA-512 Ed25519", hpke.MLKEM768X25519(), hpke.HKDFSHA512(), hpke.AES256GCM(), newGCM, 32, sha512.New, 64, ed25519Scheme{}, true},
 	{XWingAES128, "X-Wing AES-128-GCM SHA-256 Ed25519", hpke.MLKEM768X25519(), hpke.HKDFSHA256(), hpke.AES128GCM(), newGCM, 16, sha256.New, 32, ed25519Scheme{}, false},
 	{XWingAES256, "X-Wing AES-256-GCM SHA-384 Ed25519", hpke.MLKEM768X25519(), hpke.HKDFSHA384(), hpke.AES256GCM(), newGCM, 32, sha512.New384, 48, ed25519Scheme{}, false},
-}
+}...)
 
 func lookup(s Suite) (*suite, error) {
 	for _, cs := range suites {

@@ -1,10 +1,10 @@
 // Builds what the binary serves: the engine for the browser, the app around
 // it, and a Brotli form of each file beside it; last it weighs them.
-import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { brotliCompressSync, constants } from 'node:zlib';
 import { build } from 'vite';
+import { buildEngine } from './engine.mjs';
 
 const here = new URL('.', import.meta.url).pathname;
 const dist = join(here, 'dist');
@@ -15,11 +15,7 @@ for (const name of existsSync(dist) ? readdirSync(dist) : []) {
   if (name !== 'README') rmSync(join(dist, name), { recursive: true });
 }
 
-execFileSync('go', ['build', '-trimpath', '-ldflags=-s -w', '-o', wasm, './cmd/securelink-wasm'], {
-  cwd: join(here, '..'),
-  env: { ...process.env, GOOS: 'js', GOARCH: 'wasm', CGO_ENABLED: '0' },
-  stdio: 'inherit',
-});
+buildEngine(wasm);
 await build({ configFile: join(here, 'vite.config.ts'), logLevel: 'warn' });
 
 /** Every file below a folder, in a fixed order. */
@@ -43,17 +39,17 @@ for (const file of files(dist)) {
 /** Brotli KiB of all files that match. */
 const sum = (match) => [...sizes].reduce((total, [name, size]) => (match(name) ? total + size / 1024 : total), 0);
 const index = readFileSync(join(dist, 'index.html'), 'utf8');
-// What, how large, the mark that it is meant to keep, and the size at which the
-// build fails. The engine is over its mark, as doc/web.md says; it may not grow.
+// What, how large, and the size above which the build fails.
 const budgets = [
-  ['first-load JavaScript', sum((name) => name.endsWith('.js') && index.includes(name)), 120, 120],
-  ['first-load CSS', sum((name) => name.endsWith('.css')), 15, 15],
-  ['engine', sum((name) => name.endsWith('.wasm')), 1.4 * 1024, 2048],
+  ['first-load JavaScript', sum((name) => name.endsWith('.js') && index.includes(name)), 120],
+  ['first-load CSS', sum((name) => name.endsWith('.css')), 15],
+  ['engine', sum((name) => name.endsWith('.wasm')), 1.4 * 1024],
 ];
 let failed = false;
-for (const [what, size, mark, most] of budgets) {
-  console.log(`${what}: ${size.toFixed(1)} KiB in Brotli, mark ${mark.toFixed(0)}${size > mark ? ' (missed)' : ''}`);
-  failed ||= size > most || size === 0;
+for (const [what, size, most] of budgets) {
+  const good = size > 0 && size <= most;
+  console.log(`${what}: ${size.toFixed(1)} KiB in Brotli, at most ${most.toFixed(0)}${good ? '' : ': missed'}`);
+  failed ||= !good;
 }
 console.log(`worker: ${sum((name) => /worker/.test(name) && name.endsWith('.js')).toFixed(1)} KiB; engine raw: ${(statSync(wasm).size / 1024 / 1024).toFixed(2)} MiB`);
 if (readFileSync(files(join(dist, 'assets')).find((file) => /index-.*\.js$/.test(file)), 'utf8').includes('window.fake')) {
