@@ -55,6 +55,7 @@ type Web struct {
 	Core    string   `key:"core" about:"where the core listens for gateways, host:port; for securelink gateway only"`
 	Domain  string   `key:"domain" about:"get certificates for this name from Let's Encrypt (the server must be reachable as port 443)"`
 	Email   string   `key:"email" about:"told to Let's Encrypt, for warnings"`
+	ACME    string   `key:"acme" about:"directory of another authority that speaks ACME, as https://ca.internal/acme/acme/directory; empty: Let's Encrypt"`
 	Cert    string   `key:"cert" about:"certificate file (PEM, with its chain); read again when it changes"`
 	Key     string   `key:"key" about:"its key file"`
 	Plain   bool     `key:"plain" about:"speak plain HTTP on an address beyond this machine: only behind a proxy that speaks HTTPS"`
@@ -175,6 +176,9 @@ func (c *Config) checkWeb(bad func(key, format string, args ...any)) {
 	}
 	if c.Web.Plain && (c.Web.Domain != "" || c.Web.Cert != "") {
 		bad("web.plain", "plain HTTP and a certificate exclude each other")
+	}
+	if u, err := url.Parse(c.Web.ACME); c.Web.ACME != "" && (err != nil || u.Scheme != "https" || u.Host == "") {
+		bad("web.acme", "%q is no address like https://ca.internal/acme/acme/directory", c.Web.ACME)
 	}
 	if strings.ContainsAny(c.Web.Domain, "/:*@ ") {
 		bad("web.domain", "%q is no name like chat.example.org", c.Web.Domain)

@@ -85,6 +85,7 @@ func TestRefusals(t *testing.T) {
 		{"short secret", "[core]\ngateway-secret = \"short\"", nil, nil, "it has 5 characters, and needs 32"},
 		{"open to the world by mistake", "", nil, map[string]string{"core.listen": ":7443"}, "server.name: :7443 can be reached from beyond this machine"},
 		{"a page for the world", "[web]\nlisten = \"192.0.2.1:443\"", nil, nil, "say server.public = true"},
+		{"an authority without TLS", "[web]\nacme = \"http://ca.internal/directory\"", nil, nil, "web.acme: \"http://ca.internal/directory\" is no address"},
 		{"limit of nothing", "[limits]\nidle-time = 0", nil, nil, "limits.idle-time: 0 is less than 1"},
 		{"unknown flag", "", nil, map[string]string{"web.lisen": "x:1"}, "did you mean web.listen?"},
 		{"two mistakes", "[web]\nlisten = \"8080\"\n[log]\nlevel = \"loud\"", nil, nil, "log.level"},

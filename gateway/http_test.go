@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -335,7 +336,7 @@ func TestCertificateFilesAreReadAgain(t *testing.T) {
 }
 
 func TestACMEAsksForItsDomainsOnly(t *testing.T) {
-	c := ACME(t.TempDir(), "", "chat.example")
+	c := ACME(t.TempDir(), "", "", slog.New(slog.DiscardHandler), "chat.example")
 	if c.MinVersion != tls.VersionTLS13 || !strings.Contains(strings.Join(c.NextProtos, " "), "acme-tls/1") {
 		t.Errorf("TLS %x, protocols %v", c.MinVersion, c.NextProtos)
 	}

@@ -32,18 +32,32 @@ func tlsBase() *tls.Config {
 	return &tls.Config{MinVersion: tls.VersionTLS13, NextProtos: []string{"h2", "http/1.1"}}
 }
 
-// ACME gets certificates for the domains from Let's Encrypt, and renews them;
-// keys and certificates are kept in folder. It answers the tls-alpn-01
-// challenge on the TLS port itself, which must be reachable as port 443.
-func ACME(folder, email string, domains ...string) *tls.Config {
+// ACME gets certificates for the domains, and renews them, from the authority
+// with that directory or else from Let's Encrypt; keys and certificates are kept
+// in folder. It answers the tls-alpn-01 challenge on the TLS port itself, which
+// must be reachable as port 443. (RFC 8555, RFC 8737)
+//
+// An authority that gives none is in the log: browsers say only that something
+// is wrong.
+func ACME(folder, email, directory string, log *slog.Logger, domains ...string) *tls.Config {
+	if directory == "" {
+		directory = autocert.DefaultACMEDirectory
+	}
 	m := &autocert.Manager{
+		Client:     &acme.Client{DirectoryURL: directory},
 		Prompt:     autocert.AcceptTOS,
 		Cache:      autocert.DirCache(folder),
 		HostPolicy: autocert.HostWhitelist(domains...),
 		Email:      email,
 	}
 	c := tlsBase()
-	c.GetCertificate = m.GetCertificate
+	c.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		cert, err := m.GetCertificate(hello)
+		if err != nil && slices.Contains(domains, hello.ServerName) { // other names are strangers' mistakes
+			log.Error("no certificate", "for", hello.ServerName, "from", directory, "err", err)
+		}
+		return cert, err
+	}
 	c.NextProtos = append(c.NextProtos, acme.ALPNProto)
 	return c
 }

@@ -105,7 +105,7 @@ func (w *webServer) transport(o webOptions, addr *net.TCPAddr) (c *tls.Config, h
 			w.URL += ":" + port
 			w.Notes = append(w.Notes, "Let's Encrypt connects to port 443 of "+web.Domain+": it must be led to port "+port+" here.")
 		}
-		return gateway.ACME(folder, web.Email, web.Domain), true, nil
+		return gateway.ACME(folder, web.Email, web.ACME, o.log, web.Domain), true, nil
 	case web.Cert != "":
 		if c, err = gateway.CertificateFiles(web.Cert, web.Key, o.log); err != nil {
 			return nil, false, fail(exitUsage, err, "web.cert and web.key name PEM files")

@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# The server gets its certificate from Pebble, an authority for tests.
+set -euo pipefail
+cd "$(dirname "$0")/../test/acme"
+go vet ./...
+go test ./...
