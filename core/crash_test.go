@@ -12,6 +12,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"runtime/pprof"
@@ -103,11 +104,35 @@ func serveChild(folder string) error {
 				return err
 			}
 			fmt.Println(use.Utime.Nano() + use.Stime.Nano())
+		case "full", "room":
+			if err := limitFiles(filepath.Join(folder, "core.db-wal"), lines.Text() == "full"); err != nil {
+				return err
+			}
+			fmt.Println(0)
 		case "end":
 			return nil
 		}
 	}
 	return nil
+}
+
+// limitFiles lets no file of this process grow beyond what path has now, as on a
+// disk that is full, or lets them grow again.
+func limitFiles(path string, full bool) error {
+	signal.Ignore(syscall.SIGXFSZ) // the write fails instead
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
+		return err
+	}
+	limit.Cur = limit.Max
+	if full {
+		info, err := os.Stat(path)
+		if err != nil {
+			return err
+		}
+		limit.Cur = uint64(info.Size()) + 100 // a write is cut short, too
+	}
+	return syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit)
 }
 
 // memory is what the process holds after it was tidied up, in bytes.
@@ -242,6 +267,68 @@ func TestCrashLosesNothingThatWasAcknowledged(t *testing.T) {
 	must[wire.HelloOK](reader, wire.Hello{Version: wire.Version})
 	must[wire.LoginOK](reader, wire.Guest{Account: people[0].account(reader.conn.Exporter())})
 	checkLedgers(t, reader, room, ledgers)
+}
+
+// TestFullDiskRefusesAndRecovers lets a real disk be full under a real database:
+// nothing is acknowledged that is not durable, reading goes on, and when there is
+// room again the same requests are done, once.
+func TestFullDiskRefusesAndRecovers(t *testing.T) {
+	root, folder := link.GenerateRoot(), t.TempDir()
+	w := &world{t: t, root: root}
+	srv := startChild(t, folder, root)
+	alice, bob := w.person("Alice"), w.person("Bob")
+	enter := func(p *person) *client {
+		c := dialChild(t, srv.addr, root)
+		must[wire.HelloOK](c, wire.Hello{Version: wire.Version})
+		must[wire.LoginOK](c, wire.Guest{Account: p.account(c.conn.Exporter())})
+		return c
+	}
+	a := enter(alice)
+	enter(bob)
+	room := newRoom()
+	must[wire.RoomState](a, wire.CreateRoom{Room: room, Kind: wire.RoomInvite})
+	must[wire.AppendOK](a, commit(room, 0, []*person{bob}, nil))
+	var ledger []*ledgerLine
+	send := func(n int) (accepted, refused int) {
+		t.Helper()
+		for i := range n {
+			line := &ledgerLine{key: newKey(), req: text(room, 1, fmt.Sprintf("%d: %s", i, strings.Repeat("long enough for a page of its own ", 200)))}
+			ledger = append(ledger, line)
+			ok, err := askKey[wire.AppendOK](a, line.key, line.req)
+			if err == nil {
+				line.ok = &ok
+				accepted++
+				continue
+			}
+			refused++
+			if why := wantCode(t, err, wire.Internal); why.RetryAfter() == 0 {
+				t.Error("no hint to retry")
+			}
+		}
+		return accepted, refused
+	}
+	if _, refused := send(5); refused != 0 {
+		t.Fatalf("%d refused while there was room", refused)
+	}
+	srv.ask(t, "full")
+	if accepted, refused := send(10); refused == 0 || accepted != 0 {
+		t.Fatalf("%d accepted and %d refused on a full disk", accepted, refused)
+	}
+	if got := must[wire.SyncOK](a, wire.Sync{Room: room}); len(got.Entries) != 6 {
+		t.Errorf("%d entries can be read while the disk is full, want 6", len(got.Entries))
+	}
+	srv.ask(t, "room")
+	for _, line := range ledger {
+		ok, err := askKey[wire.AppendOK](a, line.key, line.req)
+		if err != nil || line.ok != nil && ok != *line.ok {
+			t.Errorf("when there is room again: %+v, %v", ok, err)
+		}
+		line.ok = &ok
+	}
+	srv.kill()
+	srv = startChild(t, folder, root)
+	defer srv.kill()
+	checkLedgers(t, enter(alice), room, [][]*ledgerLine{ledger})
 }
 
 func dialChild(t testing.TB, addr string, root link.RootKey) *client {
