@@ -214,3 +214,40 @@ func (g *Group) openSender(r *reading, p *privateMessage) (LeafIndex, uint32, []
 	}
 	return LeafIndex(binary.BigEndian.Uint32(sender)), binary.BigEndian.Uint32(sender[4:]), sender[8:], nil
 }
+
+// Position is a place in the ratchets of an epoch. Two messages that share one
+// were encrypted under one key.
+type Position struct {
+	Epoch      uint64
+	Leaf       LeafIndex
+	Handshake  bool
+	Generation uint32
+}
+
+// Position reads where a PrivateMessage of the current epoch says that it
+// stands, and decrypts nothing else of it: any member could have written that.
+// It uses up no key, so that whoever holds the state of an epoch can check
+// afterwards that nobody used a place twice.
+func (g *Group) Position(message []byte) (Position, error) {
+	if err := g.usable(); err != nil {
+		return Position{}, fmt.Errorf("position: %w", err)
+	}
+	_, p, err := readFramed(message)
+	switch {
+	case err != nil:
+		return Position{}, fmt.Errorf("position: %w", err)
+	case p == nil:
+		return Position{}, fmt.Errorf("position of a public message: %w", ErrWireFormat)
+	case string(p.groupID) != string(g.context.groupID):
+		return Position{}, fmt.Errorf("position: %w", ErrWrongGroup)
+	case p.epoch < g.context.epoch:
+		return Position{}, fmt.Errorf("position: %w", ErrPastEpoch)
+	case p.epoch > g.context.epoch:
+		return Position{}, fmt.Errorf("position: %w", ErrFutureEpoch)
+	}
+	sender, generation, _, err := g.openSender(&reading{senderData: g.secrets.senderData}, p)
+	if err != nil {
+		return Position{}, fmt.Errorf("position: %w", err)
+	}
+	return Position{p.epoch, sender, p.contentType != ContentApplication, generation}, nil
+}

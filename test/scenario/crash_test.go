@@ -10,8 +10,11 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
+
+	"github.com/securelink-chat/securelink/client"
 )
 
 // soak is how many crashes a story has: the few of every test, or as many as
@@ -24,10 +27,14 @@ func soak(few int) int {
 }
 
 // The server is killed again and again while two write. A ledger outside says
-// that no acknowledged message was lost, doubled or reordered.
+// what they wrote and were told is sent; it is held against the bytes of the
+// server's log, against what all three saw as it came, and against what their
+// devices hold in the end: no acknowledged message is lost, doubled or
+// reordered.
 func TestCrashOfServer(t *testing.T) {
 	crashes := soak(20)
 	w := newWorld(t, "new-connections=1000000", "connections-per-address=10000")
+	w.witness()
 	writers := map[string]*process{"Alice": w.joins("Alice"), "Bob": w.joins("Bob")}
 	reader := w.joins("Reader")
 	reader.types("I read")
@@ -63,85 +70,188 @@ func TestCrashOfServer(t *testing.T) {
 	}
 	close(stop)
 	work.Wait()
+	everybody := map[string]*process{"Reader": reader}
 	for name, p := range writers {
 		p.expect(fmt.Sprintf(`^You: n%d\.$`, typed[name]))
+		everybody[name] = p
 	}
+	for whose, p := range everybody {
+		for name, n := range typed {
+			if name == whose {
+				name = "You"
+			}
+			p.expect(fmt.Sprintf(`^%s: n%d\.$`, name, n))
+			ascending(t, "what "+whose+" saw", p.text(), name, n)
+		}
+		if text := p.text(); strings.Contains(text, "Warning") {
+			t.Errorf("a crash raised an alarm:\n%s", text)
+		}
+		p.quits()
+	}
+	for whose := range everybody {
+		held := w.timeline(whose)
+		for name, n := range typed {
+			ascending(t, "the device of "+whose, held, name, n)
+		}
+	}
+	w.halt()
+	log := strings.Join(w.audit("Witness", nil).texts, "\n")
 	for name, n := range typed {
-		reader.expect(fmt.Sprintf(`^%s: n%d\.$`, name, n))
-		want, got := 1, 0
-		for _, line := range lines(reader.text()) {
-			rest, ok := strings.CutPrefix(line, name+": n")
-			if !ok {
-				continue
-			}
-			if rest != fmt.Sprintf("%d.", want) {
-				t.Fatalf("after %d messages of %s the reader has %q, want n%d", got, name, line, want)
-			}
-			want, got = want+1, got+1
-		}
-		if got != n {
-			t.Errorf("%s wrote %d messages, the reader has %d", name, n, got)
-		}
+		ascending(t, "the server's log", log, name, n)
 		t.Logf("%s: %d messages over %d crashes", name, n, crashes)
 	}
-	if text := reader.text(); strings.Contains(text, "Warning") {
-		t.Errorf("a crash raised an alarm:\n%s", text)
+	w.usedOnce("Witness", typed["Alice"]+typed["Bob"], "Witness")
+}
+
+// ascending wants the lines n1 to n of one person, once each and in order.
+func ascending(t *testing.T, where, text, name string, n int) {
+	t.Helper()
+	got := said(text, name+": n")
+	for i := range max(n, len(got)) {
+		if i >= len(got) || i >= n || got[i] != i+1 {
+			t.Fatalf("%s wrote %d messages; after %d of them %s holds %v", name, n, i, where, got[min(i, len(got)):min(i+3, len(got))])
+		}
 	}
 }
 
-// A client is killed at random moments while it sends. Every message that was
-// asked for with a key of its own is in the room once: none is lost, none is
-// doubled, and the others raise no alarm, which a ratchet position used twice
-// would.
+// timeline reads all messages that somebody's device holds of the Lounge, as
+// lines; nothing else may run on the profile.
+func (w *world) timeline(name string) string {
+	w.t.Helper()
+	p := start(w.t, name+"'s device", w.home(name), "listen", "--server", w.tap.Addr().String(), "--room", "Lounge", "--json", "--since", "c1.1")
+	mark := "end of " + name + "'s timeline"
+	if _, code := w.runs(name, "send", "--server", w.tap.Addr().String(), "--room", "Lounge", mark); code != 0 {
+		w.t.Fatalf("send beside listen ended with code %d", code)
+	}
+	p.expect(mark)
+	p.cmd.Process.Signal(syscall.SIGTERM)
+	p.ends()
+	var out strings.Builder
+	for _, line := range lines(p.text()) {
+		var item struct{ Type, Name, Text string }
+		if err := json.Unmarshal([]byte(line), &item); err != nil {
+			w.t.Fatalf("%q: %v", line, err)
+		}
+		if item.Type == client.ItemText {
+			fmt.Fprintf(&out, "%s: %s\n", item.Name, item.Text)
+		}
+	}
+	return out.String()
+}
+
+// A client is killed at random moments: one that sends a single message, and
+// one that has several under way. What was asked for with a key of its own, or
+// was shown as sent, is in the room once and in order; nothing is doubled; the
+// others raise no alarm; and the bytes of the server's log show no place in the
+// ratchets that was used twice.
 func TestCrashOfClient(t *testing.T) {
 	crashes := soak(12)
 	w := newWorld(t, "new-connections=1000000", "connections-per-address=10000")
-	address := w.tap.Addr().String()
+	w.witness()
 	reader := w.joins("Reader")
-	if _, code := w.runs("Sender", "send", "--server", address, "--room", "lounge", "--name", "Sender", "first"); code != 0 {
-		t.Fatalf("the first message ended with code %d", code)
+	var whole time.Duration
+	for _, text := range []string{"first", "second"} {
+		began := time.Now()
+		if _, code := w.runs("Sender", "send", "--server", w.tap.Addr().String(), "--room", "lounge", "--name", "Sender", text); code != 0 {
+			t.Fatalf("the %s message ended with code %d", text, code)
+		}
+		whole = time.Since(began)
+		reader.expect("^Sender: " + text)
 	}
-	reader.expect("^Sender: first")
+	w.copies("Sender", "Old state of the sender")
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 1))
-	killed := 0
-	for i := range crashes {
-		id := fmt.Sprintf("%032x", i+1)
-		args := []string{"send", "--server", address, "--room", "Lounge", "--json", "--key", id, fmt.Sprintf("m%d.", i)}
-		p := start(t, "sender", w.home("Sender"), args...)
-		select {
-		case <-p.done:
-		case <-time.After(time.Duration(rng.IntN(400)) * time.Millisecond):
-			killed++
-		}
-		p.kill()
-		// Whoever is not sure asks again, with the same key.
-		out, code := w.runs("Sender", args...)
-		var sent struct{ State, ID string }
-		if err := json.Unmarshal([]byte(out), &sent); err != nil || code != 0 || sent.State != "sent" || sent.ID != id {
-			t.Fatalf("message %d: code %d, %s, %v", i, code, out, err)
+	sent := w.killSenders(crashes, whole, rng)
+	shown := w.killTalkers(crashes, rng)
+	reader.expect(`^Sender: the end`)
+	if got := said(reader.text(), "Sender: m"); !slices.Equal(got, sent) {
+		t.Errorf("of single messages the reader has %v", got)
+	}
+	got := said(reader.text(), "Sender: c")
+	for i, n := range got[1:] {
+		if n <= got[i] {
+			t.Errorf("after message %d the reader has message %d", got[i], n)
 		}
 	}
-	t.Logf("%d of %d senders were killed before their end", killed, crashes)
-	reader.expect(fmt.Sprintf(`^Sender: m%d\.$`, crashes-1))
-	var got []string
-	for _, line := range lines(reader.text()) {
-		if rest, ok := strings.CutPrefix(line, "Sender: m"); ok {
-			got = append(got, rest)
+	for _, n := range shown {
+		if !slices.Contains(got, n) {
+			t.Errorf("message %d was shown as sent, and the reader does not have it", n)
 		}
 	}
-	var want []string
-	for i := range crashes {
-		want = append(want, fmt.Sprintf("%d.", i))
-	}
-	if !slices.Equal(got, want) {
-		t.Errorf("the reader has %q", got)
-	}
+	t.Logf("%d messages of a killed talk were shown as sent, %d arrived", len(shown), len(got))
 	if text := reader.text(); strings.Contains(text, "Warning") {
 		t.Errorf("a crash raised an alarm:\n%s", text)
 	}
-	if left, err := filepath.Glob(filepath.Join(w.folder, "home-Sender", "servers", "*", "default", "send.sock")); err != nil || len(left) > 0 {
-		t.Errorf("a socket is left behind: %v, %v", left, err)
+	reader.quits()
+	w.halt()
+	w.usedOnce("Witness", len(sent)+len(got), "Old state of the sender")
+}
+
+// killSenders kills processes that send one message each. Whoever is not sure
+// asks again with the same key.
+func (w *world) killSenders(crashes int, whole time.Duration, rng *rand.Rand) (sent []int) {
+	w.t.Helper()
+	killed := 0
+	for i := range crashes {
+		id := fmt.Sprintf("%032x", i+1)
+		args := []string{"send", "--server", w.tap.Addr().String(), "--room", "Lounge", "--json", "--key", id, fmt.Sprintf("m%d.", i)}
+		p := start(w.t, "sender", w.home("Sender"), args...)
+		select {
+		case <-p.done:
+		case <-time.After(time.Duration(rng.Int64N(int64(whole)*3/2))):
+			killed++
+		}
+		p.kill()
+		out, code := w.runs("Sender", args...)
+		var answer struct{ State, ID string }
+		if err := json.Unmarshal([]byte(out), &answer); err != nil || code != 0 || answer.State != "sent" || answer.ID != id {
+			w.t.Fatalf("message %d: code %d, %s, %v", i, code, out, err)
+		}
+		sent = append(sent, i)
 	}
+	w.t.Logf("%d of %d senders were killed before their end", killed, crashes)
+	if killed == 0 {
+		w.t.Error("no sender was killed: there was nothing to see")
+	}
+	if left, err := filepath.Glob(filepath.Join(w.profile("Sender"), "send.sock")); err != nil || len(left) > 0 {
+		w.t.Errorf("a socket is left behind: %v, %v", left, err)
+	}
+	return sent
+}
+
+// killTalkers kills a talk that has ten messages to send, again and again, and
+// returns those that were shown as sent before.
+func (w *world) killTalkers(crashes int, rng *rand.Rand) (shown []int) {
+	w.t.Helper()
+	const burst = 10
+	for i := range crashes {
+		p := w.joins("Sender")
+		for n := range burst {
+			p.types(fmt.Sprintf("c%d.", i*burst+n))
+		}
+		p.expect(fmt.Sprintf(`^You: c%d\.`, i*burst+rng.IntN(burst)))
+		p.kill()
+		shown = append(shown, said(p.text(), "You: c")...)
+	}
+	p := w.joins("Sender")
+	p.types("the end")
+	p.expect("^You: the end")
+	p.quits()
+	slices.Sort(shown)
+	return slices.Compact(shown)
+}
+
+// said lists the numbers of the lines that begin so and end with a dot.
+func said(text, begin string) (numbers []int) {
+	for _, line := range lines(text) {
+		rest, ok := strings.CutPrefix(line, begin)
+		if !ok {
+			continue
+		}
+		if n, err := strconv.Atoi(strings.TrimSuffix(rest, ".")); err == nil {
+			numbers = append(numbers, n)
+		}
+	}
+	return numbers
 }
