@@ -29,6 +29,7 @@ var verbs = []struct{ name, takes, does string }{
 	{"remove", "NAME", "remove somebody from this room"},
 	{"role", "NAME owner|admin|member", "change what somebody may do here"},
 	{"title", "TEXT", "name this room"},
+	{"topic", "TEXT", "say what this room is about"},
 	{"link", "", "make a link that others can join this room by"},
 	{"links", "", "list this room's links"},
 	{"unlink", "ID", "end a link"},

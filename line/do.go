@@ -60,6 +60,8 @@ func (t *talk) inRoom(c command) {
 		t.leave()
 	case "title":
 		t.do(client.Request{Op: client.OpTitle, Room: t.room, Text: c.rest}, "")
+	case "topic":
+		t.do(client.Request{Op: client.OpTitle, Room: t.room, Topic: c.rest}, "")
 	case "link":
 		t.ask(client.Request{Op: client.OpLink, Room: t.room}, func(ev client.Event) {
 			if ev.Problem != nil {

@@ -97,12 +97,17 @@ func Run(ctx context.Context, engine Engine, o Options) error {
 }
 
 func (t *talk) run() error {
-	lines := readLines(t.ctx, t.In)
+	var lines <-chan string
 	tick := time.NewTicker(250 * time.Millisecond)
 	defer tick.Stop()
 	t.lost = time.Now()
 	t.hold = 1 // until the account is known
 	for !t.leaving {
+		// The input is read from when the first line is wanted, and not before:
+		// a password may stand there, or be typed, that is for somebody else.
+		if lines == nil && !t.ended && t.listens() {
+			lines = readLines(t.ctx, t.In)
+		}
 		select {
 		case ev := <-t.engine.Events():
 			t.event(ev)
@@ -127,10 +132,14 @@ func (t *talk) run() error {
 // listening is where the next line comes from: nowhere, while what was typed
 // before it is still being done. A script's lines are done one by one.
 func (t *talk) listening(lines <-chan string) <-chan string {
-	if t.asking != nil || t.hold == 0 && (t.Terminal || len(t.replies) == 0) {
+	if t.listens() {
 		return lines
 	}
 	return nil
+}
+
+func (t *talk) listens() bool {
+	return t.asking != nil || t.hold == 0 && (t.Terminal || len(t.replies) == 0)
 }
 
 // change sends a request after which the talk is elsewhere: what is typed in
@@ -292,6 +301,9 @@ func (t *talk) password() {
 		t.say("The password could not be read.")
 		t.stop(ErrRefused)
 		return
+	}
+	if !t.lost.IsZero() {
+		t.lost = time.Now() // the time at the prompt does not count as a lost connection
 	}
 	request := client.Request{Op: client.OpLogin, Login: t.Login, Password: password, Name: t.Name}
 	if t.Register {
