@@ -199,7 +199,7 @@ func (w *world) killSenders(crashes int, whole time.Duration, rng *rand.Rand) (s
 		p := start(w.t, "sender", w.home("Sender"), args...)
 		select {
 		case <-p.done:
-		case <-time.After(time.Duration(rng.Int64N(int64(whole)*3/2))):
+		case <-time.After(time.Duration(rng.Int64N(int64(whole) * 3 / 2))):
 			killed++
 		}
 		p.kill()

@@ -21,7 +21,7 @@ import (
 )
 
 // patience is for machines that are busy with other things.
-const patience = 90 * time.Second
+const patience = 10 * time.Second
 
 // binary is built once for all stories.
 var binary string
@@ -55,6 +55,7 @@ type process struct {
 	mu      sync.Mutex
 	out     bytes.Buffer
 	changed chan struct{}
+	at      int // how far the story has come in what it prints
 }
 
 // start runs securelink with an environment of its own.
@@ -99,25 +100,55 @@ func (p *process) text() string {
 // expect waits until the process has printed what matches, and returns it.
 func (p *process) expect(pattern string) []string {
 	p.t.Helper()
+	found, _ := p.await(pattern, 0)
+	return found
+}
+
+// then is expect for what comes after all that was waited for with then before.
+func (p *process) then(pattern string) []string {
+	p.t.Helper()
+	found, end := p.await(pattern, p.at)
+	p.at = end
+	return found
+}
+
+// await waits for a match from a place of the output on, and says where the
+// line that it is in ends.
+func (p *process) await(pattern string, from int) (found []string, end int) {
+	p.t.Helper()
 	re := regexp.MustCompile(`(?m)` + pattern)
 	deadline := time.After(patience)
-	for {
+	for ended := false; ; {
 		p.mu.Lock()
 		text, changed := p.out.String(), p.changed
 		p.mu.Unlock()
-		if found := re.FindStringSubmatch(text); found != nil {
-			return found
+		if at := re.FindStringSubmatchIndex(text[from:]); at != nil {
+			end = from + at[1]
+			if rest := strings.IndexByte(text[end:], '\n'); rest >= 0 {
+				end += rest + 1
+			}
+			return re.FindStringSubmatch(text[from:]), end
+		}
+		if ended {
+			p.t.Fatalf("%s ended without %q:\n%s", p.name, pattern, p.text())
 		}
 		select {
 		case <-changed:
 		case <-p.done:
-			if found := re.FindStringSubmatch(p.text()); found != nil {
-				return found
-			}
-			p.t.Fatalf("%s ended without %q:\n%s", p.name, pattern, p.text())
+			ended = true
 		case <-deadline:
 			p.t.Fatalf("%s did not print %q:\n%s", p.name, pattern, p.text())
 		}
+	}
+}
+
+// says types a message and waits until the others have read it.
+func (p *process) says(text string, others ...*process) {
+	p.t.Helper()
+	p.types(text)
+	p.then(`^You: ` + regexp.QuoteMeta(text) + `$`)
+	for _, other := range others {
+		other.then(`: ` + regexp.QuoteMeta(text) + `$`)
 	}
 }
 
@@ -254,6 +285,29 @@ func (w *world) joins(name string) *process {
 	p := w.chat(name)
 	p.expect(`^You are in Lounge`)
 	return p
+}
+
+// account makes somebody an account with a password and starts them in the
+// Lounge. The login name is the name in small letters.
+func (w *world) account(name string) *process {
+	w.t.Helper()
+	p := w.chat(name, "--login", strings.ToLower(name), "--register")
+	p.types("correct horse " + name)
+	p.expect(`^You are in Lounge`)
+	return p
+}
+
+// brings lets somebody invite others by login name to the room that they are
+// in, and waits until all are there.
+func (p *process) brings(title string, guests ...*process) {
+	p.t.Helper()
+	for _, guest := range guests {
+		p.types("/invite " + strings.ToLower(guest.name))
+		guest.then("^" + p.name + " invites you to " + title)
+		guest.types("/accept " + title)
+		guest.then("^You are in " + title)
+		p.then("^" + guest.name + " has joined the chat")
+	}
 }
 
 // runs runs a command of somebody to its end.
