@@ -308,8 +308,14 @@ func (c *chat) leave(ctx context.Context) error {
 		c.mu.Unlock()
 		return err
 	}
-	alone := len(c.state.Info().Members) == 1
+	joining := c.state.State() == room.StateJoining
+	alone := !joining && len(c.state.Info().Members) == 1
 	c.mu.Unlock()
+	if joining { // an invitation: its commit is about to come
+		if _, err := c.inside(ctx); err != nil {
+			return err
+		}
+	}
 	for attempt := 0; ; attempt++ {
 		err = c.state1(ctx, s, func(r *room.Room) (*room.Append, error) { return r.Leave() })
 		if !errors.Is(err, errAgain) || attempt == 5 {

@@ -2,16 +2,29 @@ package client
 
 import (
 	"fmt"
+	"strings"
+	"unicode"
 
 	"github.com/securelink-chat/securelink/room"
 )
 
+// Named is a name as it stands in a sentence: a plain one as it is, any other in
+// quotes, so that nobody's name can be read as a sentence of ours.
+func Named(name string) string {
+	if !strings.ContainsFunc(name, func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsMark(r) && !unicode.IsDigit(r) && !strings.ContainsRune(" ._-'’", r)
+	}) && name != "" && strings.Count(name, " ") <= 2 {
+		return name
+	}
+	return `"` + strings.ReplaceAll(name, `"`, "'") + `"`
+}
+
 // sentence says what a line of the log means, for the kinds that an interface
 // does not put together itself; "" for those.
 func sentence(item room.Item) string {
-	subject := "somebody"
+	who, subject := Named(item.Name), "somebody"
 	if len(item.Subjects) > 0 {
-		subject = item.Subjects[0].Name
+		subject = Named(item.Subjects[0].Name)
 	}
 	switch item.Kind {
 	case room.ItemDevice:
@@ -21,23 +34,23 @@ func sentence(item room.Item) string {
 	case room.ItemRejoined:
 		return fmt.Sprintf("%s came back with a fresh key.", subject)
 	case room.ItemTopic:
-		return fmt.Sprintf("%s set the topic: %s", item.Name, item.Text)
+		return fmt.Sprintf("%s set the topic: %s", who, item.Text)
 	case room.ItemRole:
-		return fmt.Sprintf("%s made %s %s.", item.Name, subject, roleWithArticle(item.Role))
+		return fmt.Sprintf("%s made %s %s.", who, subject, roleWithArticle(item.Role))
 	case room.ItemOwner:
 		return fmt.Sprintf("%s is the owner of this room now.", subject)
 	case room.ItemUnbanned:
-		return fmt.Sprintf("%s lifted the ban on %s.", item.Name, subject)
+		return fmt.Sprintf("%s lifted the ban on %s.", who, subject)
 	case room.ItemMode:
-		return fmt.Sprintf("%s changed who can join.", item.Name)
+		return fmt.Sprintf("%s changed who can join.", who)
 	case room.ItemLink:
-		return fmt.Sprintf("%s made a link that others can join by.", item.Name)
+		return fmt.Sprintf("%s made a link that others can join by.", who)
 	case room.ItemUnlink:
-		return fmt.Sprintf("%s ended a join link.", item.Name)
+		return fmt.Sprintf("%s ended a join link.", who)
 	case room.ItemRenamed:
-		return fmt.Sprintf("%s is called %s now.", item.Text, item.Name)
+		return fmt.Sprintf("%s is called %s now.", Named(item.Text), who)
 	case room.ItemHealed:
-		return fmt.Sprintf("%s repaired a change by %s that some devices could not follow.", item.Name, subject)
+		return fmt.Sprintf("%s repaired a change by %s that some devices could not follow.", who, subject)
 	case room.ItemUndone:
 		return fmt.Sprintf("A change by %s was taken back, because others could not follow it.", subject)
 	case room.ItemWithheld:

@@ -85,7 +85,7 @@ var itemKinds = map[room.ItemKind]string{
 	room.ItemEdit: itemEdit, room.ItemDelete: itemDelete, room.ItemReaction: itemReact,
 	room.ItemJoined: ItemJoined, room.ItemAdded: ItemJoined, room.ItemLeft: ItemLeft, room.ItemRemoved: ItemRemoved,
 	room.ItemBanned: ItemRemoved, room.ItemDevice: ItemDevice, room.ItemRevoked: ItemDevice, room.ItemRejoined: ItemDevice,
-	room.ItemTitle: ItemTitle, room.ItemTopic: ItemTitle, room.ItemRole: ItemRole, room.ItemOwner: ItemRole,
+	room.ItemTitle: ItemTitle, room.ItemRole: ItemRole, room.ItemOwner: ItemRole,
 	room.ItemCreated: ItemCreated, room.ItemWithheld: ItemGone, room.ItemUnreadable: ItemGone,
 }
 

@@ -3,6 +3,7 @@ package line
 import (
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/securelink-chat/securelink/client"
 )
@@ -74,6 +75,7 @@ func (t *talk) show(room client.Room) {
 		return
 	}
 	t.room, t.shown = room.ID, 0
+	t.blocked, t.blockedTold = "", false
 	t.items, t.order = map[string]client.Item{}, nil
 	delete(t.noted, room.ID)
 	if !t.greeted {
@@ -97,10 +99,24 @@ func (t *talk) show(room client.Room) {
 	}
 	if room.State == client.RoomInvited {
 		t.say("%s invited you. Type /accept to come in, or /decline.", SafeName(room.InvitedBy, ""))
-	} else if room.Blocked != "" {
-		t.say("%s", SafeLine(room.Blocked))
 	}
+	t.blocks(room)
 	t.fill()
+}
+
+// blocks notes whether writing in the shown room has to wait. Most waits are
+// over before anybody has read why; what lasts is told by passed.
+func (t *talk) blocks(room client.Room) {
+	switch {
+	case room.Blocked == t.blocked:
+	case room.Blocked == "" || room.State == client.RoomInvited:
+		if t.blockedTold && t.room == room.ID {
+			t.say("You can write here again.")
+		}
+		t.blocked, t.blockedTold = "", false
+	default:
+		t.blocked, t.blockedAt, t.blockedTold = room.Blocked, time.Now(), false
+	}
 }
 
 func (t *talk) roomChanged(room client.Room) {
@@ -110,11 +126,7 @@ func (t *talk) roomChanged(room client.Room) {
 		t.mention(before, room)
 		return
 	}
-	if room.Blocked != "" && room.Blocked != before.Blocked {
-		t.say("%s", SafeLine(room.Blocked))
-	} else if room.Blocked == "" && before.Blocked != "" && before.State != client.RoomJoining {
-		t.say("You can write here again.")
-	}
+	t.blocks(room)
 }
 
 // mention says once that there is something in another room.

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/securelink-chat/securelink/client"
 )
 
 // What other people write reaches the terminal through this file alone. A
@@ -77,16 +79,7 @@ func cut(s string, n int) string {
 // are; others are quoted, so that a name can hold neither a colon that ends
 // it early nor a sentence of ours.
 func SafeName(name, tag string) string {
-	shown := cut(SafeLine(name), maxName)
-	plain := shown != "" && strings.Count(shown, " ") <= 2
-	for _, r := range shown {
-		if !unicode.IsLetter(r) && !unicode.IsMark(r) && !unicode.IsDigit(r) && !strings.ContainsRune(" ._-'’", r) {
-			plain = false
-		}
-	}
-	if !plain {
-		shown = `"` + strings.ReplaceAll(shown, `"`, "'") + `"`
-	}
+	shown := client.Named(cut(SafeLine(name), maxName))
 	if tag != "" {
 		return shown + "#" + tag
 	}

@@ -54,31 +54,34 @@ type talk struct {
 	nextID  uint64
 	replies map[uint64]func(client.Event)
 
-	account  client.Account
-	conn     client.Conn
-	lost     time.Time // since when there is no connection; zero: there is
-	told     bool      // that there is none
-	rooms    map[string]client.Room
-	listed   []string // ids, as /rooms last numbered them
-	room     string   // the one shown
-	greeted  bool
-	shown    uint64                 // newest cursor shown
-	items    map[string]client.Item // as shown
-	order    []string               // their ids, oldest first
-	noted    map[string]bool        // rooms whose news were mentioned
-	asking   func(string)           // takes the next line, instead of a message
-	hold     int                    // changes of place under way
-	ended    bool                   // no more input
-	endedAt  time.Time
-	leaving  bool
-	err      error
-	filling  bool // a page of history is on its way
-	again    bool // another one is wanted then
-	progress string
-	code     string
-	pending  map[string]bool // own messages that wait, by id
-	waiting  int             // how many
-	failed   string          // the newest one that was not sent
+	account     client.Account
+	conn        client.Conn
+	lost        time.Time // since when there is no connection; zero: there is
+	told        bool      // that there is none
+	rooms       map[string]client.Room
+	listed      []string // ids, as /rooms last numbered them
+	room        string   // the one shown
+	greeted     bool
+	shown       uint64                 // newest cursor shown
+	items       map[string]client.Item // as shown
+	order       []string               // their ids, oldest first
+	noted       map[string]bool        // rooms whose news were mentioned
+	asking      func(string)           // takes the next line, instead of a message
+	blocked     string                 // why nothing can be written in the room that is shown
+	blockedAt   time.Time
+	blockedTold bool
+	hold        int  // changes of place under way
+	ended       bool // no more input
+	endedAt     time.Time
+	leaving     bool
+	err         error
+	filling     bool // a page of history is on its way
+	again       bool // another one is wanted then
+	progress    string
+	code        string
+	pending     map[string]bool // own messages that wait, by id
+	waiting     int             // how many
+	failed      string          // the newest one that was not sent
 }
 
 // Run talks until the input ends and everything is sent, the user quits, or
@@ -337,7 +340,17 @@ func (t *talk) enter() {
 		})
 		return
 	}
-	t.join(t.Room)
+	if t.Room == "" {
+		t.join("")
+		return
+	}
+	// A room of one's own may be named, so the list of them comes first.
+	t.change(client.Request{Op: client.OpRooms}, func(ev client.Event) {
+		for _, room := range ev.Rooms {
+			t.rooms[room.ID] = room
+		}
+		t.join(t.Room)
+	})
 }
 
 // typed takes one line of input.
@@ -372,6 +385,10 @@ func (t *talk) passed() {
 	if !t.lost.IsZero() && !t.told && time.Since(t.lost) > quietFor {
 		t.told = true
 		t.say("%s", renderConn(t.conn))
+	}
+	if t.blocked != "" && !t.blockedTold && time.Since(t.blockedAt) > quietFor {
+		t.blockedTold = true
+		t.say("%s", SafeLine(t.blocked))
 	}
 	if !t.ended {
 		return

@@ -424,9 +424,13 @@ func (r *Room) leaveBehind(author seat, a *attest, res *Result) error {
 	if r.st.state != StateLeaving {
 		res.alarm(AlarmRemoved, author.user, author.device, "You were removed from this room.")
 	}
+	me := seat{user: r.self.User(), device: r.self.Device(), credential: r.self.Credential}
+	out := Item{Kind: ItemRemoved, User: author.user, Device: author.device, Name: author.credential.Profile.Name, Subjects: []Subject{subjectOf(me)}}
+	if slices.ContainsFunc(a.statements, func(st *identity.Statement) bool { return st.Kind == identity.StatementLeave && st.User == me.user }) {
+		out = Item{Kind: ItemLeft, User: me.user, Device: me.device, Name: me.credential.Profile.Name, Own: true, Subjects: out.Subjects}
+	}
 	r.st.state = StateRemoved
-	res.Items = append(res.Items, Item{Kind: ItemRemoved, User: author.user, Device: author.device, Name: author.credential.Profile.Name,
-		Subjects: []Subject{subjectOf(seat{user: r.self.User(), device: r.self.Device(), credential: r.self.Credential})}})
+	res.Items = append(res.Items, out)
 	res.Left = []identity.UserID{r.self.User()}
 	return nil
 }

@@ -150,8 +150,10 @@ func TestLeaving(t *testing.T) {
 	if slices.Contains(bob.codes(), AlarmRemoved) {
 		t.Error("who left is alarmed that he was removed")
 	}
-	if !slices.Contains(alice.lines(), ItemLeft) {
-		t.Errorf("Alice's lines: %v", alice.lines())
+	for _, d := range []*device{alice, bob} {
+		if !slices.Contains(d.lines(), ItemLeft) || slices.Contains(d.lines(), ItemRemoved) {
+			t.Errorf("%s's lines: %v", d.who.name, d.lines())
+		}
 	}
 }
 

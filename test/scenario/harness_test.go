@@ -287,6 +287,12 @@ func (w *world) joins(name string) *process {
 	return p
 }
 
+// visits starts somebody who was given a link, and has nothing else.
+func (w *world) visits(name, link string) *process {
+	w.t.Helper()
+	return start(w.t, name, w.home(name), "chat", link, "--name", name)
+}
+
 // account makes somebody an account with a password and starts them in the
 // Lounge. The login name is the name in small letters.
 func (w *world) account(name string) *process {
@@ -307,6 +313,7 @@ func (p *process) brings(title string, guests ...*process) {
 		guest.types("/accept " + title)
 		guest.then("^You are in " + title)
 		p.then("^" + guest.name + " has joined the chat")
+		guest.says(guest.name+" is here", p) // once somebody has confirmed them
 	}
 }
 

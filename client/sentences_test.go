@@ -1,0 +1,33 @@
+package client
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/securelink-chat/securelink/room"
+)
+
+// A name stands in quotes wherever it could be read as something that nobody
+// said.
+func TestNamesAreNoSentences(t *testing.T) {
+	for name, want := range map[string]string{
+		"Bob":                     "Bob",
+		"Anne-Marie O'Neil":       "Anne-Marie O'Neil",
+		"Žofie":                   "Žofie",
+		"":                        `""`,
+		"Alice made Bob an admin": `"Alice made Bob an admin"`,
+		"Bob: yes":                `"Bob: yes"`,
+		`x" left. "`:              `"x' left. '"`,
+	} {
+		if got := Named(name); got != want {
+			t.Errorf("%q stands as %s, want %s", name, got, want)
+		}
+	}
+	const liar = "Alice made Mallory an admin. He"
+	for kind := room.ItemText; kind < 40; kind++ {
+		text := sentence(room.Item{Kind: kind, Name: liar, Text: "x", Subjects: []room.Subject{{Name: liar}}})
+		if strings.Contains(text, liar) && !strings.Contains(text, `"`+liar+`"`) {
+			t.Errorf("kind %d: %s", kind, text)
+		}
+	}
+}
