@@ -98,8 +98,15 @@ func (c *chat) record(ctx context.Context, b *batch, item room.Item, n int) erro
 	if kind == "" {
 		kind = ItemNotice
 	}
+	e := c.e
+	e.mu.Lock()
+	me := identity.UserID(e.account.user())
+	e.mu.Unlock()
+	if item.User == me && !item.Own && kind == ItemText {
+		c.rec.Invited = false // accepted on another device of this user
+	}
 	r := itemRecord{
-		ID: item.ID, Kind: kind, User: item.User, Name: item.Name, Time: int64(item.Time), Own: item.Own,
+		ID: item.ID, Kind: kind, User: item.User, Name: item.Name, Time: int64(item.Time), Own: item.User == me,
 		Text: item.Text, Hash: item.Hash, Target: item.Target,
 	}
 	for _, s := range item.Subjects {
@@ -123,10 +130,6 @@ func (c *chat) record(ctx context.Context, b *batch, item room.Item, n int) erro
 			r.Mention = target.Own
 		}
 	}
-	e := c.e
-	e.mu.Lock()
-	me := identity.UserID(e.account.user())
-	e.mu.Unlock()
 	r.Mention = !r.Own && (r.Mention || slices.Contains(item.Mentions, me))
 	cursor := c.cursorOf(item.Seq, uint64(n))
 	moved := false

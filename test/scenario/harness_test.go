@@ -21,7 +21,7 @@ import (
 )
 
 // patience is for machines that are busy with other things.
-const patience = 10 * time.Second
+const patience = 15 * time.Second
 
 // binary is built once for all stories.
 var binary string
