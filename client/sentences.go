@@ -3,8 +3,10 @@ package client
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"unicode"
 
+	"github.com/securelink-chat/securelink/identity"
 	"github.com/securelink-chat/securelink/room"
 )
 
@@ -18,6 +20,20 @@ func Named(name string) string {
 	}
 	return `"` + strings.ReplaceAll(name, `"`, "'") + `"`
 }
+
+// heads are the words that lines of ours begin with before a colon, as the eye
+// keeps them.
+var heads = sync.OnceValue(func() map[string]bool {
+	all := map[string]bool{}
+	for _, head := range []string{"You", "Notice", "Warning", "Topic", "Connection", "Server", "Version", "This device", "Not sent", "Catching up", "Password"} {
+		all[identity.Skeleton(head)] = true
+	}
+	return all
+})
+
+// Reserved reports whether a name could be taken for the beginning of a line of
+// ours, so that it is to be shown with the mark that tells people apart.
+func Reserved(name string) bool { return heads()[identity.Skeleton(name)] }
 
 // sentence says what a line of the log means, for the kinds that an interface
 // does not put together itself; "" for those.

@@ -23,6 +23,11 @@ func TestNamesAreNoSentences(t *testing.T) {
 			t.Errorf("%q stands as %s, want %s", name, got, want)
 		}
 	}
+	for name, want := range map[string]bool{"you": true, "Notice": true, "N\u043etice": true, "WARNING": true, "Yoko": false, "Bob": false} {
+		if Reserved(name) != want {
+			t.Errorf("%q is reserved: %t", name, !want)
+		}
+	}
 	const liar = "Alice made Mallory an admin. He"
 	for kind := room.ItemText; kind < 40; kind++ {
 		text := sentence(room.Item{Kind: kind, Name: liar, Text: "x", Subjects: []room.Subject{{Name: liar}}})

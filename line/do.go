@@ -13,7 +13,7 @@ import (
 func (t *talk) command(c command) {
 	switch c.name {
 	case "help":
-		t.say("%s", helpText())
+		t.write("%s", helpText())
 	case "quit":
 		t.stop(nil)
 	case "rooms":
@@ -68,7 +68,7 @@ func (t *talk) inRoom(c command) {
 				t.problem(ev.Problem)
 				return
 			}
-			t.say("Whoever has this link can come in. Show it only to those whom you want here:\n  %s", SafeLine(ev.Link))
+			t.write("Whoever has this link can come in. Show it only to those whom you want here:\n  %s", SafeLine(ev.Link))
 		})
 	case "links":
 		t.links()
@@ -319,9 +319,9 @@ func (t *talk) info() {
 		if i.Connected {
 			state = "connected"
 		}
-		t.say("Server: %s, %s\nServer's fingerprint: %s", SafeLine(i.Server), state, i.Fingerprint)
-		t.say("You: %s\nYour user id: %s\nThis device: %s", SafeName(t.account.Name, ""), i.User, i.Device)
-		t.say("Between people: %s\nTo the server: %s\nVersion: %s", i.Suite, i.Link, i.Version)
+		t.write("Server: %s, %s\nServer's fingerprint: %s", SafeLine(i.Server), state, i.Fingerprint)
+		t.write("You: %s\nYour user id: %s\nThis device: %s", SafeName(t.account.Name, ""), i.User, i.Device)
+		t.write("Between people: %s\nTo the server: %s\nVersion: %s", i.Suite, i.Link, i.Version)
 	})
 }
 

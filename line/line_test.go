@@ -1,6 +1,7 @@
 package line
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"unicode"
@@ -149,8 +150,63 @@ func FuzzRender(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text, name string) {
 		shown := Render(client.Item{Kind: client.ItemText, Name: name, Sender: "abcdef", Text: text})
 		ours(t, shown)
-		if strings.HasPrefix(shown, "You:") {
-			t.Errorf("%q speaks for the user", name)
+		ours(t, wrap(shown, 80))
+		for _, head := range []string{"You:", "Notice:", "Warning"} {
+			if strings.HasPrefix(shown, head) && !strings.HasPrefix(shown, head+"#") {
+				t.Errorf("%q speaks for us", name)
+			}
 		}
 	})
+}
+
+// Whatever somebody pads a message with, no row of the terminal but the first
+// begins without the bar, except with an address, which holds no space.
+func TestRowsOfATerminal(t *testing.T) {
+	texts := append(slices.Clone(hostile),
+		"hi"+strings.Repeat(" ", 71)+"Bob: I agree",
+		strings.Repeat("a", 75)+" Bob: I agree",
+		strings.Repeat("漢", 35)+" Bob: I agree",
+		strings.Repeat("\u2800", 37)+"Bob:\u2800I\u2800agree",
+		strings.Repeat("e\u0301", 37)+" Bob: I agree",
+		"https://example.org/"+strings.Repeat("x", 60)+" Bob: I agree",
+		"https://example.org/"+strings.Repeat("x", 56)+"Bob: I agree",
+		"one two "+strings.Repeat("three four ", 100),
+	)
+	for _, width := range []int{20, 80, 81, 200} {
+		for _, text := range texts {
+			shown := wrap(Render(client.Item{Kind: client.ItemText, Name: "Mallory", Sender: "abcdef", Text: text}), width)
+			for i, line := range strings.Split(shown, "\n") {
+				if i > 0 && !strings.HasPrefix(line, bar) {
+					t.Errorf("%d columns: line %d is %q", width, i, line)
+				}
+				if runes := []rune(line); len(runes) >= width && !strings.Contains(line, "https://") {
+					t.Errorf("%d columns: a line of %d runes: %q", width, len(runes), line)
+				} else if len(runes) >= width && strings.Contains(string(runes[width:]), " ") {
+					t.Errorf("%d columns: an address is followed by %q", width, string(runes[width:]))
+				}
+			}
+			// Nothing but breaks comes in, and nothing but spaces gets lost.
+			plain := func(s string) string { return strings.Join(strings.Fields(strings.ReplaceAll(s, "\n"+bar, "")), "") }
+			if whole := Render(client.Item{Kind: client.ItemText, Name: "Mallory", Sender: "abcdef", Text: text}); plain(shown) != plain(whole) {
+				t.Errorf("%d columns: %.60q became %.60q", width, whole, shown)
+			}
+		}
+	}
+	if got := wrap("You: short", 80); got != "You: short" {
+		t.Errorf("a short line became %q", got)
+	}
+	if got, want := wrap("Bob: one two three four five", 22), "Bob: one two three\n"+bar+"four five"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// Marks do not pile up on a letter until they paint over other lines.
+func TestMarksDoNotPileUp(t *testing.T) {
+	shown := SafeText("e" + strings.Repeat("\u0301", 4000) + "nd")
+	if n := strings.Count(shown, "\u0301"); n != maxMarks || !strings.HasSuffix(shown, "nd") {
+		t.Errorf("%d marks on one letter: %.80q", n, shown)
+	}
+	if vietnamese := "Việt e\u0302\u0323"; SafeText(vietnamese) != vietnamese {
+		t.Error("marks that a language uses are gone")
+	}
 }

@@ -21,7 +21,7 @@ func sender(item client.Item) string {
 		return "You"
 	}
 	tag := item.Tag
-	if tag == "" && strings.EqualFold(SafeLine(item.Name), "you") {
+	if tag == "" && client.Reserved(SafeLine(item.Name)) {
 		tag = short(item.Sender)
 	}
 	return SafeName(item.Name, tag)

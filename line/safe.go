@@ -18,6 +18,7 @@ const (
 	maxLines  = 60   // lines of one message; the rest is counted
 	maxColumn = 2000 // runes of one line
 	maxName   = 40   // runes of a name, as identity allows
+	maxMarks  = 8    // on one letter: more would paint over the lines around it
 	bar       = "  | "
 )
 
@@ -42,10 +43,24 @@ func visible(r rune) rune {
 	return r
 }
 
+// shown keeps of untrusted text what may be shown.
+func shown(s string) string {
+	marks := 0
+	return strings.Map(func(r rune) rune {
+		if marks++; !unicode.In(r, unicode.Mn, unicode.Me) {
+			marks = 0
+		}
+		if marks > maxMarks {
+			return -1
+		}
+		return visible(r)
+	}, s)
+}
+
 // SafeLine makes untrusted text one line that a terminal only shows.
 func SafeLine(s string) string {
 	s = strings.NewReplacer("\r\n", " ", "\n", " ", "\r", " ").Replace(s)
-	return cut(strings.TrimSpace(strings.Map(visible, s)), maxColumn)
+	return cut(strings.TrimSpace(shown(s)), maxColumn)
 }
 
 // SafeText makes untrusted text lines that a terminal only shows. Each after
@@ -62,7 +77,7 @@ func SafeText(s string) string {
 		if i > 0 {
 			out.WriteString("\n" + bar)
 		}
-		out.WriteString(cut(strings.TrimRight(strings.Map(visible, text), " "), maxColumn))
+		out.WriteString(cut(strings.TrimRight(shown(text), " "), maxColumn))
 	}
 	return out.String()
 }
@@ -79,9 +94,9 @@ func cut(s string, n int) string {
 // are; others are quoted, so that a name can hold neither a colon that ends
 // it early nor a sentence of ours.
 func SafeName(name, tag string) string {
-	shown := client.Named(cut(SafeLine(name), maxName))
+	name = client.Named(cut(SafeLine(name), maxName))
 	if tag != "" {
-		return shown + "#" + tag
+		return name + "#" + tag
 	}
-	return shown
+	return name
 }

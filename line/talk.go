@@ -22,10 +22,11 @@ type Engine interface {
 type Options struct {
 	In       io.Reader
 	Out      io.Writer
-	Terminal bool   // a person sits there: ask for what is missing
-	Room     string // to start in: an id, a title, a link; "" is the Lounge
-	Name     string // for a new guest
-	Login    string // for a new device of an account, or with Register for a new one
+	Terminal bool       // a person sits there: ask for what is missing
+	Width    func() int // columns of the terminal, 0 if not known; nil: there is none
+	Room     string     // to start in: an id, a title, a link; "" is the Lounge
+	Name     string     // for a new guest
+	Login    string     // for a new device of an account, or with Register for a new one
 	Register bool
 	Password func(prompt string) (string, error) // asks without showing; nil: cannot
 	Claim    string                              // an administrator's link to open first
@@ -173,7 +174,17 @@ func readLines(ctx context.Context, in io.Reader) <-chan string {
 	return lines
 }
 
-func (t *talk) say(format string, args ...any) { fmt.Fprintf(t.Out, format+"\n", args...) }
+// say writes lines, which may hold what others have chosen.
+func (t *talk) say(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	if t.Width != nil {
+		text = wrap(text, t.Width())
+	}
+	fmt.Fprintln(t.Out, text)
+}
+
+// write writes lines of our own, as they are.
+func (t *talk) write(format string, args ...any) { fmt.Fprintf(t.Out, format+"\n", args...) }
 
 // ask sends a request; then gets its reply.
 func (t *talk) ask(r client.Request, then func(client.Event)) {

@@ -30,6 +30,7 @@ room. What you type is a message; /help lists the commands.`,
 			o.In, o.Out = cmd.InOrStdin(), cmd.OutOrStdout()
 			o.Terminal = atTerminal(o.In) && atTerminal(o.Out)
 			o.Password = askPassword(cmd)
+			o.Width = widthOf(o.Out)
 			return chat(cmd.Context(), flags, o, strings.Join(args, ""), cmd)
 		},
 	}
@@ -119,6 +120,21 @@ func exitCodeOf(code string) int {
 		return exitNotInRoom
 	}
 	return exitInternal
+}
+
+// widthOf asks a terminal for its width whenever it is needed: it may change.
+func widthOf(out io.Writer) func() int {
+	f, ok := out.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return nil
+	}
+	return func() int {
+		width, _, err := term.GetSize(int(f.Fd()))
+		if err != nil {
+			return 0
+		}
+		return width
+	}
 }
 
 // oneByte reads no more than it needs, so that what follows the password stays
