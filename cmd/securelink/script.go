@@ -71,6 +71,9 @@ func send(ctx context.Context, flags clientFlags, server string, r line.SendRequ
 		}
 		return result, nil
 	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return result, fail(exitNetwork, errors.New("it took too long"), "Give it more time: --timeout")
+	}
 	if err != nil {
 		return result, err
 	}

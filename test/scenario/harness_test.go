@@ -332,6 +332,17 @@ func (w *world) runs(name string, args ...string) (stdout string, code int) {
 	return string(out), cmd.ProcessState.ExitCode()
 }
 
+// sends sends a text of any bytes as somebody, who becomes a guest for it.
+func (w *world) sends(name, text string) {
+	w.t.Helper()
+	cmd := exec.CommandContext(w.t.Context(), binary, "send", "--server", w.tap.Addr().String(), "--room", "lounge", "--name", name, "-")
+	cmd.Env = append(os.Environ(), w.home(name)...)
+	cmd.Stdin = strings.NewReader(text)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		w.t.Fatalf("%s cannot send %.40q: %v\n%s", name, text, err, out)
+	}
+}
+
 // held is all that the server keeps and prints.
 func (w *world) held() []byte {
 	w.t.Helper()
