@@ -117,7 +117,7 @@ func (t *talk) listRooms() {
 			t.rooms[room.ID] = room
 			t.listed = append(t.listed, room.ID)
 			line := fmt.Sprintf("%3d  %s, %s", i+1, SafeLine(room.Title), roomKind(room))
-			if room.Unread > 0 {
+			if room.Unread > 0 && room.ID != t.room {
 				line += ", " + strconv.Itoa(room.Unread) + " unread"
 			}
 			if room.ID == t.room {

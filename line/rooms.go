@@ -74,7 +74,8 @@ func (t *talk) show(room client.Room) {
 	if t.room == room.ID {
 		return
 	}
-	t.room, t.shown = room.ID, 0
+	t.read()
+	t.room, t.shown, t.readTo = room.ID, 0, 0
 	t.blocked, t.blockedTold = "", false
 	t.items, t.order = map[string]client.Item{}, nil
 	delete(t.noted, room.ID)
@@ -195,7 +196,15 @@ func (t *talk) display(item client.Item) {
 		delete(t.items, t.order[0])
 		t.order = t.order[1:]
 	}
-	t.engine.Do(client.Request{Op: client.OpRead, Room: t.room, After: t.shown})
+}
+
+// read tells the engine how far the shown room was read, a few times a second:
+// it counts what is left each time.
+func (t *talk) read() {
+	if t.room != "" && t.shown > t.readTo {
+		t.readTo = t.shown
+		t.engine.Do(client.Request{Op: client.OpRead, Room: t.room, After: t.shown})
+	}
 }
 
 // fill shows what the timeline has after what was shown; at first, its end.

@@ -64,6 +64,7 @@ type talk struct {
 	room        string   // the one shown
 	greeted     bool
 	shown       uint64                 // newest cursor shown
+	readTo      uint64                 // and the one that the engine knows of
 	items       map[string]client.Item // as shown
 	order       []string               // their ids, oldest first
 	noted       map[string]bool        // rooms whose news were mentioned
@@ -393,6 +394,7 @@ func (t *talk) typed(text string) {
 
 // passed is called a few times a second.
 func (t *talk) passed() {
+	t.read()
 	if !t.lost.IsZero() && !t.told && time.Since(t.lost) > quietFor {
 		t.told = true
 		t.say("%s", renderConn(t.conn))

@@ -19,7 +19,7 @@ import (
 )
 
 // patience is for machines that are busy with other things.
-const patience = 15 * time.Second
+const patience = 60 * time.Second
 
 // server is a core that can be stopped and started again on its store.
 type server struct {

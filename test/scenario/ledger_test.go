@@ -163,9 +163,17 @@ func selfOf(account []byte) (self room.Self, err error) {
 	return self, err
 }
 
-// logs reads the rooms' logs from the database of the stopped server, each
-// after the place that somebody has reached.
-func (w *world) logs(rooms map[wire.RoomID]*room.Room) map[wire.RoomID][]room.Entry {
+// headOf is how far somebody's stopped profile is in its one room.
+func (w *world) headOf(name string) (seq uint64) {
+	w.t.Helper()
+	for _, r := range w.states(name) {
+		seq, _ = r.Position()
+	}
+	return seq
+}
+
+// logOf reads a room's whole log from the database of the stopped server.
+func (w *world) logOf(id wire.RoomID) (log []room.Entry) {
 	w.t.Helper()
 	ctx := w.t.Context()
 	store, err := sqlite.Open(ctx, filepath.Join(w.folder, "server", "core.db"))
@@ -173,38 +181,33 @@ func (w *world) logs(rooms map[wire.RoomID]*room.Room) map[wire.RoomID][]room.En
 		w.t.Fatal(err)
 	}
 	defer store.Close()
-	logs := map[wire.RoomID][]room.Entry{}
-	for id, r := range rooms {
-		after, _ := r.Position()
-		for {
-			raw, err := store.Entries(ctx, id, after, 1<<40-1, 1000, 64<<20)
-			if err != nil {
-				w.t.Fatal(err)
+	for {
+		after := uint64(len(log))
+		raw, err := store.Entries(ctx, id, after, 1<<40-1, 1000, 64<<20)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if len(raw) == 0 {
+			return log
+		}
+		for _, data := range raw {
+			e, err := data.Decode()
+			if after++; err != nil || e.Seq != after {
+				w.t.Fatalf("in the place of entry %d is %d: %v", after, e.Seq, err)
 			}
-			if len(raw) == 0 {
-				break
-			}
-			for _, data := range raw {
-				e, err := data.Decode()
-				if err != nil || e.Seq != after+1 {
-					w.t.Fatalf("after entry %d comes %d: %v", after, e.Seq, err)
+			for i := 0; e.PayloadBlob != nil; i++ {
+				chunk, ok, err := store.Chunk(ctx, id, *e.PayloadBlob, i)
+				if err != nil {
+					w.t.Fatal(err)
 				}
-				after = e.Seq
-				for i := 0; e.PayloadBlob != nil; i++ {
-					chunk, ok, err := store.Chunk(ctx, id, *e.PayloadBlob, i)
-					if err != nil {
-						w.t.Fatal(err)
-					}
-					if !ok {
-						break
-					}
-					e.Payload = append(e.Payload, chunk...)
+				if !ok {
+					break
 				}
-				logs[id] = append(logs[id], room.Entry{Seq: e.Seq, Time: e.Time, Kind: room.EntryKind(e.Kind), Payload: e.Payload, Body: e.Body, BodyGone: (*[32]byte)(e.BodyGone)})
+				e.Payload = append(e.Payload, chunk...)
 			}
+			log = append(log, room.Entry{Seq: e.Seq, Time: e.Time, Kind: room.EntryKind(e.Kind), Payload: e.Payload, Body: e.Body, BodyGone: (*[32]byte)(e.BodyGone)})
 		}
 	}
-	return logs
 }
 
 // audit goes through the logs of all rooms that a witness is in. Forged entries
@@ -213,14 +216,14 @@ func (w *world) audit(witness string, forged map[wire.RoomID][]room.Entry) *ledg
 	w.t.Helper()
 	rooms := w.states(witness)
 	l := &ledger{used: map[usedSpot][32]byte{}, rooms: len(rooms), logged: map[wire.RoomID]uint64{}}
-	for id, entries := range w.logs(rooms) {
-		r := rooms[id]
+	for id, r := range rooms {
+		from, _ := r.Position()
 		take := func(e room.Entry) {
 			if err := l.take(id, r, e); err != nil {
 				w.t.Fatalf("entry %d of room %s: %v", e.Seq, id, err)
 			}
 		}
-		for _, e := range entries {
+		for _, e := range w.logOf(id)[from:] {
 			for _, f := range forged[id] {
 				if f.Seq == e.Seq {
 					take(f)
