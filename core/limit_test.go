@@ -456,7 +456,49 @@ func TestLinkLimits(t *testing.T) {
 	if knocks := must[wire.ListKnocksOK](a, wire.ListKnocks{Room: room}).Knocks; len(knocks) != 1 || string(knocks[0].Data) != "please" {
 		t.Errorf("%+v", knocks)
 	}
+	// Only who knocked, and those inside, can end the wait; each end is told.
+	refused(d, wire.NotFound, wire.DropKnock{Room: room, Device: carol.id})
+	refused(c, wire.NotFound, wire.DropKnock{Room: room, Device: carol.id, LetIn: true}) // nobody says that of herself
+	waits := func(c *client) bool { return must[wire.FetchLinkOK](c, wire.FetchLink{Link: *open(door)}).Knocked }
+	if !waits(c) || waits(d) {
+		t.Error("the wrong one waits at the door")
+	}
+	gone := func(cs ...*client) {
+		t.Helper()
+		for _, c := range cs {
+			if ev := event[wire.KnockGone](c, wire.EventKnockGone); ev.Room != room || ev.Device != carol.id {
+				t.Errorf("%+v", ev)
+			}
+		}
+	}
+	must[wire.Empty](c, wire.DropKnock{Room: room, Device: carol.id})
+	gone(c, a)
+	must[wire.Empty](c, wire.Knock{Link: *open(door)})
 	must[wire.Empty](a, wire.DropKnock{Room: room, Device: carol.id})
+	gone(c, a)
+	if waits(c) {
+		t.Error("who was turned away still waits")
+	}
+	used := func() (n uint32) {
+		for _, l := range must[wire.ListLinksOK](a, wire.ListLinks{Room: room}).Links {
+			if l.Link == wire.LinkID(door.ID()) {
+				n = l.Used
+			}
+		}
+		return n
+	}
+	if used() != 0 {
+		t.Error("asking has used the link up")
+	}
+	must[wire.Empty](c, wire.Knock{Link: *open(door)})
+	must[wire.Empty](a, wire.DropKnock{Room: room, Device: carol.id, LetIn: true})
+	gone(c, a)
+	if used() != 1 {
+		t.Errorf("%d uses after somebody was let in", used())
+	}
+	must[wire.Empty](c, wire.Knock{Link: *open(door)})
+	must[wire.Empty](a, wire.RevokeLink{Room: room, Link: door.ID()})
+	gone(c, a)
 	must[wire.Empty](a, wire.RevokeLink{Room: room, Link: door.ID()})
 	refused(d, wire.NotFound, wire.Knock{Link: *open(door)})
 }

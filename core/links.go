@@ -105,8 +105,21 @@ func (c *conn) doRevokeLink(ctx context.Context, req *wire.RevokeLink) (any, err
 	if !ok || rec.Room != req.Room {
 		return wire.Empty{}, nil // it is gone, which is what was asked
 	}
+	defer c.s.keyed.lock(req.Room)()
+	waiting, err := c.s.store.Knocks(ctx, req.Room)
+	if err != nil {
+		return nil, err
+	}
 	c.log.Info("link revoked", logRoom(req.Room))
-	return wire.Empty{}, c.s.writer.commit(DropLink{Link: req.Link})
+	if err := c.s.writer.commit(DropLink{Link: req.Link}); err != nil {
+		return nil, err
+	}
+	for _, k := range waiting {
+		if k.Link == req.Link {
+			c.s.tellGone(ctx, req.Room, k.Route.Device)
+		}
+	}
+	return wire.Empty{}, nil
 }
 
 func (c *conn) doFetchLink(ctx context.Context, req *wire.FetchLink) (any, error) {
@@ -121,6 +134,13 @@ func (c *conn) doFetchLink(ctx context.Context, req *wire.FetchLink) (any, error
 	head := r.shown
 	r.mu.Unlock()
 	out := wire.FetchLinkOK{Room: rec.Room, Approval: rec.Approval, Handshake: head.Handshake}
+	if rec.Approval {
+		knock, err := c.s.knockOf(ctx, rec.Room, c.device)
+		if err != nil {
+			return nil, err
+		}
+		out.Knocked = knock != nil
+	}
 	info, ok, err := c.s.store.GroupInfo(ctx, rec.Room, rec.ID)
 	if err != nil {
 		return nil, err
@@ -164,9 +184,28 @@ func (c *conn) doKnock(ctx context.Context, req *wire.Knock) (any, error) {
 	if err := c.s.writer.commit(PutKnock{KnockRecord{ev}}); err != nil {
 		return nil, err
 	}
-	r, err := c.s.rooms.lock(ctx, rec.Room)
+	return wire.Empty{}, c.s.tellMembers(ctx, rec.Room, ev)
+}
+
+// knockOf finds the knock of a device; nil if it does not wait there.
+func (s *Server) knockOf(ctx context.Context, room wire.RoomID, device wire.DeviceID) (*KnockRecord, error) {
+	all, err := s.store.Knocks(ctx, room)
 	if err != nil {
 		return nil, err
+	}
+	for i := range all {
+		if all[i].Route.Device == device {
+			return &all[i], nil
+		}
+	}
+	return nil, nil
+}
+
+// tellMembers publishes an event for every device of a room.
+func (s *Server) tellMembers(ctx context.Context, room wire.RoomID, ev wire.Event) error {
+	r, err := s.rooms.lock(ctx, room)
+	if err != nil {
+		return err
 	}
 	members := make([]wire.DeviceID, 0, len(r.members))
 	for id := range r.members {
@@ -174,9 +213,19 @@ func (c *conn) doKnock(ctx context.Context, req *wire.Knock) (any, error) {
 	}
 	r.mu.Unlock()
 	for _, id := range members {
-		c.s.tell(id, ev)
+		s.tell(id, ev)
 	}
-	return wire.Empty{}, nil
+	return nil
+}
+
+// tellGone tells who waited, and those who might have answered, that a knock is
+// no more.
+func (s *Server) tellGone(ctx context.Context, room wire.RoomID, device wire.DeviceID) {
+	ev := wire.KnockGone{Room: room, Device: device}
+	s.tell(device, ev)
+	if err := s.tellMembers(ctx, room, ev); err != nil {
+		s.log.Error("members of a room", "err", err)
+	}
 }
 
 func (c *conn) doListKnocks(ctx context.Context, req *wire.ListKnocks) (any, error) {
@@ -196,13 +245,55 @@ func (c *conn) doListKnocks(ctx context.Context, req *wire.ListKnocks) (any, err
 	return out, nil
 }
 
+// doDropKnock ends a wait at the door: by a member, or by who waits.
 func (c *conn) doDropKnock(ctx context.Context, req *wire.DropKnock) (any, error) {
-	r, err := c.lockRouted(ctx, req.Room)
+	own := req.Device == c.device && !req.LetIn
+	if !own {
+		r, err := c.lockRouted(ctx, req.Room)
+		if err != nil {
+			return nil, err
+		}
+		r.mu.Unlock()
+	}
+	defer c.s.keyed.lock(req.Room)()
+	knock, err := c.s.knockOf(ctx, req.Room, req.Device)
 	if err != nil {
 		return nil, err
 	}
-	r.mu.Unlock()
-	return wire.Empty{}, c.s.writer.commit(DropKnock{Room: req.Room, Device: req.Device})
+	if knock == nil {
+		return wire.Empty{}, nil // it is gone, which is what was asked
+	}
+	changes := []Change{DropKnock{Room: req.Room, Device: req.Device}}
+	if req.LetIn {
+		used, err := c.useLink(ctx, knock.Link)
+		if err != nil {
+			return nil, err
+		}
+		changes = append(changes, used...)
+	}
+	if err := c.s.writer.commit(changes...); err != nil {
+		return nil, err
+	}
+	c.s.tellGone(ctx, req.Room, req.Device)
+	return wire.Empty{}, nil
+}
+
+// useLink takes one use of a link that somebody was let in by.
+func (c *conn) useLink(ctx context.Context, id wire.LinkID) ([]Change, error) {
+	rec, ok, err := c.s.store.Link(ctx, id)
+	if err != nil || !ok {
+		return nil, err
+	}
+	r, err := c.s.rooms.lock(ctx, rec.Room)
+	if err != nil {
+		return nil, err
+	}
+	defer r.mu.Unlock()
+	if r.links == nil {
+		r.links = map[wire.LinkID]uint32{}
+	}
+	r.links[id] = max(r.links[id], rec.Used) + 1
+	return []Change{UseLink{Link: id, Used: r.links[id]}}, nil
 }
 
 // doListRetired gives members the delegate's word on guests that are gone.

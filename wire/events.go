@@ -18,6 +18,7 @@ const (
 	EventRevoked     EventType = 11 // Revoked
 	EventKnock       EventType = 12 // KnockEvent
 	EventOutside     EventType = 13 // OutsideEvent
+	EventKnockGone   EventType = 14 // KnockGone
 )
 
 // EntryEvent is a new entry of a watched room, in the order of the log.
@@ -104,6 +105,14 @@ type OutsideEvent struct {
 	Route Route  `cbor:"2,keyasint"`
 }
 
+// KnockGone says that somebody does not wait at a room's door any more: let in,
+// turned away, gone, or the link has ended. The one who waited is told as well,
+// and learns by FetchLink which of them it was.
+type KnockGone struct {
+	Room   RoomID   `cbor:"1,keyasint"`
+	Device DeviceID `cbor:"2,keyasint"`
+}
+
 func (EntryEvent) EventType() EventType     { return EventEntry }
 func (WelcomeEvent) EventType() EventType   { return EventWelcome }
 func (TurnEvent) EventType() EventType      { return EventTurn }
@@ -117,3 +126,4 @@ func (Enrolled) EventType() EventType       { return EventEnrolled }
 func (Revoked) EventType() EventType        { return EventRevoked }
 func (KnockEvent) EventType() EventType     { return EventKnock }
 func (OutsideEvent) EventType() EventType   { return EventOutside }
+func (KnockGone) EventType() EventType      { return EventKnockGone }

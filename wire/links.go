@@ -56,6 +56,7 @@ type FetchLinkOK struct {
 	Handshake uint64 `cbor:"4,keyasint"`
 	GroupInfo []byte `cbor:"5,keyasint,omitempty"`
 	Tree      *Part  `cbor:"6,keyasint,omitempty"`
+	Knocked   bool   `cbor:"7,keyasint,omitempty"` // this device has knocked, and waits
 }
 
 // Knock asks the room behind an approval link to add this device.
@@ -74,10 +75,12 @@ type ListKnocksOK struct {
 	Knocks []KnockEvent `cbor:"1,keyasint"`
 }
 
-// DropKnock turns one away.
+// DropKnock turns one away, or says that it was let in, which takes one use of
+// its link. Whoever knocked may take it back.
 type DropKnock struct {
 	Room   RoomID   `cbor:"1,keyasint"`
 	Device DeviceID `cbor:"2,keyasint"`
+	LetIn  bool     `cbor:"3,keyasint,omitempty"`
 }
 
 // ListRetired asks which members of an open room are gone for good: guests not

@@ -131,7 +131,7 @@ func responses() []any {
 
 func events() []Event {
 	return []Event{&EntryEvent{}, &WelcomeEvent{}, &TurnEvent{}, &KeyPackagesLow{}, &SignalEvent{}, &PresenceEvent{}, &RoomEvent{},
-		&Cut{}, &Pending{}, &Enrolled{}, &Revoked{}, &KnockEvent{}}
+		&Cut{}, &Pending{}, &Enrolled{}, &Revoked{}, &KnockEvent{}, &KnockGone{}}
 }
 
 func TestEveryBodyComesBackAsItWent(t *testing.T) {
