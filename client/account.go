@@ -343,6 +343,7 @@ func (e *Engine) info() *Info {
 		Fingerprint: hex.EncodeToString(e.server.Pin[:]),
 		Suite:       suiteWords,
 		Link:        "RSA-2048 and X-Wing, AES-256-CBC with HMAC-SHA-256",
+		Signals:     settings[e.signalling],
 	}
 	if e.account.State != "" {
 		user := e.account.user()

@@ -25,6 +25,8 @@ const (
 	OpInvite  = "invite"  // Room, User
 	OpRemove  = "remove"  // Room, User
 	OpBan     = "ban"     // Room, User
+	OpUnban   = "unban"   // Room, User
+	OpBans    = "bans"    // Room: Members, who may not come in
 	OpRole    = "role"    // Room, User, Role
 	OpLeave   = "leave"   // Room
 	OpTitle   = "title"   // Room, Text, Topic
@@ -34,7 +36,11 @@ const (
 	OpDirect  = "direct"  // User: Room
 	OpMembers = "members" // Room: Members
 
-	OpSend    = "send"    // Room, Text, Message = what it answers, Key, Mentions: Item
+	OpRequests = "requests" // Room: Knocks, who wait to be let in
+	OpAdmit    = "admit"    // Room, User: let them in
+	OpRefuse   = "refuse"   // Room, User: turn them away
+
+	OpSend    = "send"    // Room, Text, Message = what it answers, Key, Mentions (none: whom the text names as @Name): Item
 	OpEdit    = "edit"    // Room, Message, Text
 	OpDelete  = "delete"  // Room, Message
 	OpReact   = "react"   // Room, Message, Text = emoji, On
@@ -44,6 +50,7 @@ const (
 	OpSearch  = "search"  // Text, Room, Limit: Items
 	OpRead    = "read"    // Room, After = the newest cursor that was seen
 	OpTyping  = "typing"  // Room, On
+	OpSignals = "signals" // Room (none: all that have no setting of their own), Mode
 	OpSealed  = "sealed"  // Room, Message: Sealed
 
 	OpVerify  = "verify"  // User: Safety; On: mark as verified
@@ -89,6 +96,7 @@ const (
 	EvAlarm      = "alarm"
 	EvCode       = "code" // Code is to be shown until it is approved; "" = done
 	EvTyping     = "typing"
+	EvKnock      = "knock" // somebody asks to be let in: Knock
 	EvProgress   = "progress"
 	EvLagged     = "lagged" // events were dropped: ask for rooms and history again
 )
@@ -108,6 +116,8 @@ type Event struct {
 	Alarm    *Alarm
 	Code     string
 	Typing   *Typing
+	Knock    *Knock
+	Knocks   []Knock
 	Progress *Progress
 	Safety   *Safety
 	Devices  []Device
@@ -191,14 +201,19 @@ const (
 	RoomWaiting = "waiting" // in the room, not yet acknowledged by another member
 	RoomRemoved = "removed"
 	RoomLeft    = "left"
+	RoomAsking  = "asking"  // by a link whose admins have to approve; they were asked
+	RoomRefused = "refused" // asked, and was not let in
 )
 
-// Modes of [Room].
+// Modes of [Room], and of [Link]: one that opens, and one by which people ask to
+// be let in.
 const (
 	ModeOpen   = "open"
 	ModeInvite = "invite"
 	ModeLink   = "link"
 	ModeDirect = "direct"
+
+	ModeApprove = "approve"
 )
 
 // Roles of a [Member].
@@ -226,7 +241,22 @@ type Room struct {
 	Read      uint64 // newest item that was read
 	Blocked   string // why sending waits; "" = it does not
 	InvitedBy string
+	Asking    int // people who wait to be let in, for admins
+
+	Signals     bool   // writing, presence and what was read are told and shown here
+	SignalsMode string // the room's own setting
+	Present     int    // other people who say that they are there
+	Delivered   uint64 // somebody else has got all up to this cursor
+	Seen        uint64 // and has read it
 }
+
+// Settings of signals. Auto is the setting of all rooms, or else what the size
+// of the room says: on up to twenty people.
+const (
+	SignalsAuto = "auto"
+	SignalsOn   = "on"
+	SignalsOff  = "off"
+)
 
 // Kinds of [Item].
 const (
@@ -295,7 +325,10 @@ type Member struct {
 	Verified bool
 	Changed  bool // came with another identity than before
 	Devices  int
-	Present  bool
+
+	Present   bool   // says to be there
+	Delivered uint64 // has got all up to this cursor
+	Read      uint64 // and has read it
 }
 
 // Alarm is something that an honest server and honest members do not cause.
@@ -313,6 +346,18 @@ type Typing struct {
 	User string
 	Name string
 	On   bool
+}
+
+// Knock is somebody who wants to be let into a room, by a link that needs the
+// approval of an admin. Whose name it is, the asker has signed.
+type Knock struct {
+	Room   string
+	User   string
+	Name   string
+	Tag    string
+	Safety string // the safety number with them, as in [Safety]
+	Link   string // id of the link that they have, as in [Link]
+	Time   int64
 }
 
 // Progress tells how far something is that takes more than a second.
@@ -363,6 +408,7 @@ type Info struct {
 	Version     string
 	Suite       string
 	Link        string // of the secure link
+	Signals     string // the setting of the signals of all rooms
 	Connected   bool
 }
 

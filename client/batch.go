@@ -38,6 +38,10 @@ func (b *batch) tell(ev Event) { b.events = append(b.events, ev) }
 // commitLocked keeps everything, then tells it. The caller holds the chat's mu.
 func (b *batch) commitLocked(ctx context.Context) error {
 	b.add(b.c.recordLocked())
+	if b.c.mates.dirty {
+		b.c.mates.dirty = false
+		b.add(put(key(keySeen, b.c.id[:]), b.c.mates.kept))
+	}
 	if err := b.c.e.save(ctx, b.puts...); err != nil {
 		return err
 	}

@@ -23,6 +23,7 @@ const (
 	enterLink    = 2 // by a join link
 	enterFounder = 3 // it was made here and the server has not confirmed it
 	enterMember  = 4 // wait for a Welcome: another device of this user is in it
+	enterAsked   = 5 // by a join link whose admins have to approve; they were asked
 )
 
 // chatRecord is what is kept of a room beside its state machine.
@@ -57,8 +58,10 @@ type chatRecord struct {
 }
 
 const (
-	outRemoved = 1
-	outLeft    = 2
+	outRemoved   = 1
+	outLeft      = 2
+	outRefused   = 3 // asked to come in, and turned away
+	outLinkEnded = 4 // asked to come in by a link that has ended since
 )
 
 // chat is one room: its state machine, its timeline and its outbox. One
@@ -92,12 +95,16 @@ type chat struct {
 	missed    time.Time                   // when the log of a restored server was first seen to end too early
 	republish bool                        // entries were given back: what strangers join by may be older
 	disowned  map[wire.DeviceID]bool      // own devices whose revocation was written here, on this connection
+	mates     company
+	door      *session // on which it was looked who waits at the door, or whether this device still does
+	askers    []asker
+	linked    []knownLink // the room's links, as the server last had them
 }
 
 func (e *Engine) newChat(id wire.RoomID) *chat {
 	return &chat{
 		e: e, id: id, wake: make(chan struct{}, 1),
-		due: map[room.TodoKind]time.Time{}, changed: make(chan struct{}), commit: newCommitState(),
+		due: map[room.TodoKind]time.Time{}, changed: make(chan struct{}), commit: newCommitState(), mates: newCompany(),
 	}
 }
 
@@ -229,8 +236,11 @@ func (c *chat) step(ctx context.Context, s *session) (time.Duration, error) {
 		return never, nil
 	}
 	if !inside {
-		if rec.Entering == enterNot || rec.Entering == enterMember || rec.Out != 0 {
+		switch {
+		case rec.Entering == enterNot || rec.Entering == enterMember || rec.Out != 0:
 			return never, nil
+		case rec.Entering == enterAsked:
+			return never, c.stillAsked(ctx, s)
 		}
 		return c.enter(ctx, s)
 	}
@@ -248,8 +258,14 @@ func (c *chat) step(ctx context.Context, s *session) (time.Duration, error) {
 	if err := c.renew(ctx, s); err != nil {
 		return 0, err
 	}
+	if err := c.renewLinks(ctx, s); err != nil {
+		return 0, err
+	}
+	if err := c.watchDoor(ctx, s); err != nil {
+		return 0, err
+	}
 	next := never
-	for _, do := range []func(context.Context, *session) (time.Duration, error){c.disown, c.duties, c.bringIn, c.pursue, c.meetMembers, c.flush} {
+	for _, do := range []func(context.Context, *session) (time.Duration, error){c.disown, c.duties, c.bringIn, c.pursue, c.meetMembers, c.flush, c.stand} {
 		wait, err := do(ctx, s)
 		if err != nil {
 			return 0, err
@@ -298,7 +314,9 @@ func (c *chat) viewLocked() Room {
 		ID: c.id.String(), Title: c.rec.Title, Topic: c.rec.Topic, Mode: c.rec.Mode, Role: c.rec.Role,
 		Members: c.rec.Members, Unread: c.rec.Unread, Mentions: c.rec.Mentions, Last: c.rec.Last,
 		Cursor: c.rec.Cursor, Read: c.rec.Read, Preview: c.rec.Preview, InvitedBy: c.rec.InvitedBy,
+		Asking: c.askingLocked(), Signals: c.signalsLocked(), SignalsMode: settings[c.mates.kept.Setting],
 	}
+	v.Delivered, v.Seen, v.Present = c.reachLocked()
 	if !c.rec.Peer.IsZero() {
 		v.Peer = c.rec.Peer.String()
 	}
@@ -331,6 +349,12 @@ func (c *chat) viewLocked() Room {
 		v.State, v.Blocked = RoomRemoved, "You were removed from this room."
 	case c.rec.Out == outLeft || c.rec.Leaving:
 		v.State, v.Blocked = RoomLeft, "You left this room."
+	case c.rec.Out == outRefused:
+		v.State, v.Blocked = RoomRefused, "You were not let in."
+	case c.rec.Out == outLinkEnded:
+		v.State, v.Blocked = RoomRefused, "The link that you asked by has ended. Ask for a new one."
+	case c.rec.Entering == enterAsked && c.state == nil:
+		v.State, v.Blocked = RoomAsking, "Waiting until an admin of this room lets you in."
 	case c.rec.Invited && c.state != nil:
 		v.State = RoomInvited
 	}

@@ -80,6 +80,8 @@ type Engine struct {
 
 	asks      int // lookups of members since asksSince
 	asksSince time.Time
+
+	signalling uint8 // setting of the signals of rooms that have none of their own
 }
 
 var (
@@ -193,6 +195,10 @@ func (e *Engine) load(ctx context.Context) error {
 	if _, err := get(ctx, e.cfg.Storage, []byte(keyDisowned), &e.disowned); err != nil {
 		return err
 	}
+	if _, err := get(ctx, e.cfg.Storage, []byte(keySignals), &e.signalling); err != nil {
+		return err
+	}
+	e.signalling %= uint8(len(settings))
 	if err := e.checkPin(ctx); err != nil {
 		return err
 	}

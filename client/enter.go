@@ -42,13 +42,23 @@ func (c *chat) enter(ctx context.Context, s *session) (time.Duration, error) {
 		case errors.As(err, &refused) && (refused.Code == wire.Stale || refused.Code == wire.Conflict) && attempt < maxEntering:
 			continue
 		case refused != nil && refused.Code.Hint() == wire.HintNever:
-			c.mu.Lock()
-			c.trouble, c.rec.Entering = refusal(refused), enterNot
-			c.notifyLocked()
-			c.mu.Unlock()
+			c.stayOut(refusal(refused))
+		case errors.Is(err, errBanned):
+			c.stayOut(errBanned)
 		}
 		return 0, err
 	}
+}
+
+// errBanned says that the room's own rules keep this user out.
+var errBanned = &Problem{Code: wire.Banned.String(), Text: "You are banned from this room.", Hint: "Its admins can lift that."}
+
+// stayOut gives up getting in, and says why.
+func (c *chat) stayOut(why *Problem) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.trouble, c.rec.Entering = why, enterNot
+	c.notifyLocked()
 }
 
 func (c *chat) enterOnce(ctx context.Context, s *session) error {
@@ -63,7 +73,7 @@ func (c *chat) enterOnce(ctx context.Context, s *session) error {
 		return c.enterByLink(ctx, s, self, rec)
 	}
 	var seen wire.WatchOK
-	if err := s.call(ctx, wire.Key{}, wire.Watch{Rooms: []wire.RoomID{c.id}}, &seen); err != nil {
+	if err := s.call(ctx, wire.Key{}, wire.Watch{Rooms: []wire.RoomID{c.id}, Presence: true}, &seen); err != nil {
 		return err
 	}
 	if len(seen.Rooms) != 1 || seen.Rooms[0].Room != c.id {
@@ -80,12 +90,13 @@ func (c *chat) enterOnce(ctx context.Context, s *session) error {
 	return c.joinExternally(ctx, s, self, offer, nil)
 }
 
-// awaitTurn waits for the turn to commit, or for long enough.
-func (c *chat) awaitTurn(ctx context.Context, s *session, link *wire.Link) {
+// awaitTurn waits for the turn to commit, or for long enough, and reports
+// whether it had to wait at all.
+func (c *chat) awaitTurn(ctx context.Context, s *session, link *wire.Link) (waited bool) {
 	var answer wire.TurnOK
 	err := s.call(ctx, wire.Key{}, wire.Turn{Room: c.id, Link: link}, &answer)
 	if err != nil || answer.Granted {
-		return
+		return false
 	}
 	timer := time.NewTimer(turnWait)
 	defer timer.Stop()
@@ -94,16 +105,16 @@ func (c *chat) awaitTurn(ctx context.Context, s *session, link *wire.Link) {
 		granted := c.commit.granted
 		c.mu.Unlock()
 		if granted {
-			return
+			return true
 		}
 		select {
 		case <-c.wake:
 		case <-timer.C:
-			return
+			return true
 		case <-s.done:
-			return
+			return true
 		case <-ctx.Done():
-			return
+			return true
 		}
 	}
 }
@@ -122,6 +133,9 @@ func (c *chat) offer(ctx context.Context, s *session) (room.Offer, error) {
 // commit by which this device adds itself.
 func (c *chat) joinExternally(ctx context.Context, s *session, self room.Self, offer room.Offer, link *wire.Link) error {
 	state, _, err := room.JoinExternal(self, offer)
+	if errors.Is(err, room.ErrNotAllowed) {
+		return errBanned
+	}
 	if err != nil {
 		return fmt.Errorf("client: enter: %w", err)
 	}
@@ -325,12 +339,13 @@ func (e *Engine) joinOpen(ctx context.Context, id wire.RoomID) (*Room, error) {
 	return c.inside(ctx)
 }
 
-// inside waits until this device is in the room.
+// inside waits until this device is in the room, or has asked to be let in.
 func (c *chat) inside(ctx context.Context) (*Room, error) {
 	var view Room
 	err := c.until(ctx, func() (bool, error) {
 		view = c.viewLocked()
-		return c.state != nil && c.state.State() != room.StateJoining, c.trouble
+		in := c.state != nil && c.state.State() != room.StateJoining
+		return in || c.rec.Entering == enterAsked, c.trouble
 	})
 	return &view, err
 }

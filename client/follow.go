@@ -165,6 +165,7 @@ func (c *chat) examine(ctx context.Context, entries []wire.Entry, live bool) err
 		c.keepChain(b, entry, previous)
 		c.keepRaw(b, entry)
 	}
+	c.believeLocked()
 	if err := b.commitLocked(ctx); err != nil {
 		return err
 	}
@@ -241,6 +242,8 @@ func (c *chat) refresh(b *batch) {
 		b.add(p)
 	}
 	c.suspectLocked()
+	c.noteLinks(b, info)
+	c.forgetMatesLocked(info.Members)
 	if info.Mode == room.ModeDirect {
 		for _, m := range info.Members {
 			if !m.Own {
@@ -273,12 +276,7 @@ func (c *chat) leaveLocked(ctx context.Context, b *batch, finished *[]func()) {
 			b.add(drop(p.Key))
 		}
 	}
-	for _, o := range c.out {
-		o.Failed = "you are no longer in this room"
-		b.add(put(o.key(c.id), o.outRecord))
-		view := c.pendingView(o)
-		b.tell(Event{Kind: EvItem, Item: &view})
-	}
+	c.failOutboxLocked(b, "you are no longer in this room")
 	for _, w := range c.intents {
 		b.add(drop(w.key(c.id)))
 		*finished = append(*finished, func() { w.finish(errOut) })

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -150,13 +151,18 @@ func (c *chat) enterByLink(ctx context.Context, s *session, self room.Self, rec 
 	}
 	secret := identity.LinkSecret(rec.Secret)
 	link := wire.Link{ID: secret.ID(), Token: secret.FetchToken()}
-	c.awaitTurn(ctx, s, &link)
 	offer, approval, err := c.linkOffer(ctx, s, secret, rec.Inviter)
 	if err != nil {
 		return err
 	}
 	if approval {
-		return s.call(ctx, wire.Key{}, wire.Knock{Link: link}, nil)
+		return c.knock(ctx, s, self, secret)
+	}
+	if c.awaitTurn(ctx, s, &link) {
+		// Others have gone first: what was fetched is out of date.
+		if offer, _, err = c.linkOffer(ctx, s, secret, rec.Inviter); err != nil {
+			return err
+		}
 	}
 	return c.joinExternally(ctx, s, self, offer, &link)
 }
@@ -184,47 +190,68 @@ func (c *chat) makeLink(ctx context.Context, r Request) (string, error) {
 		return "", err
 	}
 	secret := identity.NewLinkSecret()
-	approval := r.Mode == "approve"
+	approval := r.Mode == ModeApprove
 	if err := c.achieve(ctx, room.Intent{Kind: room.IntentLink, Secret: secret, Approval: approval}); err != nil {
 		return "", err
 	}
-	c.mu.Lock()
-	if c.state == nil {
-		c.mu.Unlock()
-		return "", errOut
-	}
-	made, err := c.published(ctx)
-	c.mu.Unlock()
-	if err != nil {
-		return "", err
-	}
-	create := wire.CreateLink{
-		Room: c.id, Link: secret.ID(), TokenHash: identity.TokenHash(secret.FetchToken()), Uses: uint32(max(r.Limit, 0)),
-		Approval: approval, Seq: made.Examined,
-	}
+	create := wire.CreateLink{Uses: uint32(max(r.Limit, 0)), Approval: approval}
 	if r.After != 0 {
 		create.Expires = uint64(time.Now().UnixMilli()) + r.After
 	}
-	for _, l := range made.Links {
+	for attempt := 0; ; attempt++ {
+		err := c.register(ctx, s, secret, create)
+		if err == nil {
+			return c.linkText(secret, c.e.me()), nil
+		}
+		if !errors.Is(err, wire.Refuse(wire.Stale)) || attempt == 5 {
+			return "", err
+		}
+		if err := c.settled(ctx); err != nil {
+			return "", err
+		}
+	}
+}
+
+// register tells the server of a link that the group has, with what strangers
+// join by unless an admin has to let them in. create says the rest.
+func (c *chat) register(ctx context.Context, s *session, secret identity.LinkSecret, create wire.CreateLink) error {
+	create.Room, create.Link, create.TokenHash = c.id, secret.ID(), identity.TokenHash(secret.FetchToken())
+	c.mu.Lock()
+	if c.state == nil {
+		c.mu.Unlock()
+		return errOut
+	}
+	create.Seq = c.state.Mark()
+	var links []room.LinkInfo
+	if !create.Approval {
+		made, err := c.published(ctx)
+		if err != nil {
+			c.mu.Unlock()
+			return err
+		}
+		create.Seq, links = made.Examined, made.Links
+	}
+	c.mu.Unlock()
+	for _, l := range links {
 		if l.ID != secret.ID() {
 			continue
 		}
 		create.GroupInfo = l.GroupInfo
+		var err error
 		if create.Tree, err = part(ctx, s, c.id, l.Tree); err != nil {
-			return "", err
+			return err
 		}
 	}
-	if err := s.call(ctx, wire.Key{}, create, nil); err != nil {
-		return "", err
-	}
-	return c.linkText(secret), nil
+	return s.call(ctx, wire.Key{}, create, nil)
 }
 
-func (c *chat) linkText(secret identity.LinkSecret) string {
+// linkText is the link in full. Its inviter is who has made it, whoever shows
+// it: that is what a joiner holds against the room's rules.
+func (c *chat) linkText(secret identity.LinkSecret, creator wire.UserID) string {
 	e := c.e
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return JoinLink{Server: e.cfg.Server, Room: c.id, Pin: e.server.Pin, Inviter: e.account.user(), Secret: secret}.Text()
+	return JoinLink{Server: e.cfg.Server, Room: c.id, Pin: e.server.Pin, Inviter: creator, Secret: secret}.Text()
 }
 
 // endLink ends a link: at the server at once, and in the group.
@@ -257,6 +284,93 @@ func (c *chat) linkNumbered(text string) (room.LinkEntry, error) {
 	return room.LinkEntry{}, &Problem{Code: ProblemUsage, Text: "This room has no link of that number.", Hint: "/links lists them."}
 }
 
+// knownLink is a link as this device last knew the server to have it.
+type knownLink struct {
+	_      struct{} `cbor:",toarray"`
+	Number uint32
+	ID     wire.LinkID
+}
+
+// noteLinks remembers the room's links where they are new. One that has another
+// id than before, because a removal has replaced its secret, or is there no
+// more, is left for renewLinks. The caller holds mu.
+func (c *chat) noteLinks(b *batch, info *room.Info) {
+	grown := false
+	for _, l := range info.Links {
+		if !slices.ContainsFunc(c.linked, func(k knownLink) bool { return k.Number == l.Number }) {
+			c.linked = append(c.linked, knownLink{Number: l.Number, ID: wire.LinkID(l.Secret.ID())})
+			grown = true
+		}
+	}
+	if grown {
+		b.add(put(key(keyLinks, c.id[:]), c.linked))
+	}
+}
+
+// renewLinks brings the server's links after the group's, when a removal has
+// given them new secrets: what is left of uses and time goes on under the new
+// id, and the old one ends, with those who waited by it. Every admin does it,
+// and once is enough.
+func (c *chat) renewLinks(ctx context.Context, s *session) error {
+	c.mu.Lock()
+	if !c.staffLocked() {
+		c.mu.Unlock()
+		return nil
+	}
+	now := map[uint32]room.LinkEntry{}
+	for _, l := range c.state.Info().Links {
+		now[l.Number] = l
+	}
+	stale := slices.ContainsFunc(c.linked, func(k knownLink) bool { return wire.LinkID(now[k.Number].Secret.ID()) != k.ID })
+	linked := slices.Clone(c.linked)
+	c.mu.Unlock()
+	if !stale {
+		return nil
+	}
+	var listed wire.ListLinksOK
+	if err := s.call(ctx, wire.Key{}, wire.ListLinks{Room: c.id}, &listed); err != nil {
+		return err
+	}
+	var kept []knownLink
+	for _, k := range linked {
+		l, goesOn := now[k.Number]
+		id := wire.LinkID(l.Secret.ID())
+		if goesOn {
+			kept = append(kept, knownLink{Number: k.Number, ID: id})
+		}
+		at := slices.IndexFunc(listed.Links, func(st wire.LinkState) bool { return st.Link == k.ID })
+		if goesOn && id == k.ID || at < 0 {
+			continue // as before, or done by another admin
+		}
+		if err := c.renewLink(ctx, s, listed.Links[at], l, goesOn); err != nil {
+			return err
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.linked = kept
+	return c.e.save(ctx, put(key(keyLinks, c.id[:]), c.linked))
+}
+
+// renewLink moves one link to its new id, if it goes on and is not used up.
+func (c *chat) renewLink(ctx context.Context, s *session, old wire.LinkState, l room.LinkEntry, goesOn bool) error {
+	if goesOn && (old.Uses == 0 || old.Used < old.Uses) {
+		create := wire.CreateLink{Approval: l.Approval, Expires: old.Expires}
+		if old.Uses != 0 {
+			create.Uses = old.Uses - old.Used
+		}
+		err := c.register(ctx, s, l.Secret, create)
+		if errors.Is(err, wire.Refuse(wire.Stale)) {
+			c.setBehind()
+			return errAgain
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return s.call(ctx, wire.Key{}, wire.RevokeLink{Room: c.id, Link: old.Link}, nil)
+}
+
 // links lists the room's links.
 func (c *chat) links(ctx context.Context) ([]Link, error) {
 	s, err := c.e.online(ctx)
@@ -274,9 +388,9 @@ func (c *chat) links(ctx context.Context) ([]Link, error) {
 	}
 	var all []Link
 	for _, entry := range c.state.Info().Links {
-		view := Link{ID: strconv.Itoa(int(entry.Number)), Link: c.linkText(entry.Secret), Mode: ModeOpen}
+		view := Link{ID: strconv.Itoa(int(entry.Number)), Link: c.linkText(entry.Secret, wire.UserID(entry.Creator)), Mode: ModeOpen}
 		if entry.Approval {
-			view.Mode = "approve"
+			view.Mode = ModeApprove
 		}
 		for _, at := range listed.Links {
 			if at.Link == wire.LinkID(entry.Secret.ID()) {

@@ -92,6 +92,11 @@ func (c *chat) compose(ctx context.Context, r Request, kind room.ItemKind) (*Ite
 			return nil, err
 		}
 	}
+	if o.shown() && len(o.Mentions) == 0 && c.state != nil {
+		if info := c.state.Info(); info != nil {
+			o.Mentions = mentionsIn(o.Text, info.Members)
+		}
+	}
 	c.rec.NextOut++
 	o.n = c.rec.NextOut
 	b.add(put(o.key(c.id), o.outRecord))
@@ -244,6 +249,16 @@ func (c *chat) giveUp(ctx context.Context, o *outgoing, why string) error {
 	view := c.pendingView(o)
 	b.tell(Event{Kind: EvItem, Item: &view})
 	return b.commitLocked(ctx)
+}
+
+// failOutboxLocked gives up all that waits.
+func (c *chat) failOutboxLocked(b *batch, why string) {
+	for _, o := range c.out {
+		o.Failed = why
+		b.add(put(o.key(c.id), o.outRecord))
+		view := c.pendingView(o)
+		b.tell(Event{Kind: EvItem, Item: &view})
+	}
 }
 
 // rebuild voids what was sealed for an earlier state of the group.

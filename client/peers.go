@@ -64,11 +64,11 @@ func (e *Engine) tag(user wire.UserID, name string) string {
 	defer e.mu.Unlock()
 	for other, known := range e.peers {
 		if other != user && identity.Confusable(known.Name, name) {
-			return user.String()[:4]
+			return user.String()[:tagLength]
 		}
 	}
 	if e.account.State != "" && e.account.user() != user && identity.Confusable(e.account.name(), name) {
-		return user.String()[:4]
+		return user.String()[:tagLength]
 	}
 	return ""
 }

@@ -41,7 +41,7 @@ func fillRecord(r *rand.Rand, v reflect.Value) {
 // type that the codec cannot say would be found by a person otherwise.
 func TestEveryRecordIsReadAsItWasKept(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	for _, record := range []any{&account{}, &serverRecord{}, &peer{}, &packageRecord{}, &chatRecord{}, &itemRecord{}, &chainRecord{}, &outRecord{}} {
+	for _, record := range []any{&account{}, &serverRecord{}, &peer{}, &packageRecord{}, &chatRecord{}, &itemRecord{}, &chainRecord{}, &outRecord{}, &signalsRecord{}, &knownLink{}} {
 		for _, full := range []bool{false, true} {
 			if full {
 				fillRecord(r, reflect.ValueOf(record).Elem())

@@ -33,10 +33,12 @@ func (e *Engine) quick(ctx context.Context, r Request) (ev Event, err error, don
 		if r.User != "" {
 			return ev, e.trust(ctx, r.User), true
 		}
+	case OpSignals:
+		return ev, e.switchSignals(ctx, r), true
 	case OpSearch:
 		ev.Items, err = e.search(ctx, r)
 		return ev, err, true
-	case OpSend, OpEdit, OpDelete, OpReact, OpRetry, OpDiscard, OpHistory, OpRead, OpMembers, OpAccept, OpTyping:
+	case OpSend, OpEdit, OpDelete, OpReact, OpRetry, OpDiscard, OpHistory, OpRead, OpMembers, OpAccept, OpTyping, OpRequests, OpBans:
 		c, err := e.known(r.Room)
 		if err != nil {
 			return ev, err, true
@@ -83,6 +85,10 @@ func (c *chat) quick(ctx context.Context, r Request) (ev Event, err error) {
 		err = c.accept(ctx)
 	case OpTyping:
 		err = c.typing(r.On)
+	case OpBans:
+		ev.Members, err = c.bans()
+	case OpRequests:
+		ev.Knocks, err = c.requests()
 	}
 	return ev, err
 }
@@ -120,7 +126,7 @@ func (e *Engine) slow(ctx context.Context, r Request) (ev Event, err error) {
 		return ev, e.renameDevice(ctx, r)
 	case OpRevoke:
 		return ev, e.revoke(ctx, r)
-	case OpInvite, OpRemove, OpBan, OpRole, OpLeave, OpDecline, OpTitle, OpLink, OpUnlink, OpLinks, OpSealed, OpTrust:
+	case OpInvite, OpRemove, OpBan, OpUnban, OpRole, OpLeave, OpDecline, OpTitle, OpLink, OpUnlink, OpLinks, OpSealed, OpTrust, OpAdmit, OpRefuse:
 		c, err := e.known(r.Room)
 		if err != nil {
 			return ev, err
@@ -134,6 +140,10 @@ func (c *chat) slow(ctx context.Context, r Request) (ev Event, err error) {
 	switch r.Op {
 	case OpInvite:
 		return ev, c.invite(ctx, r.User)
+	case OpAdmit:
+		return ev, c.admit(ctx, r.User)
+	case OpRefuse:
+		return ev, c.refuse(ctx, r.User)
 	case OpLeave, OpDecline:
 		return ev, c.leave(ctx)
 	case OpLink:
@@ -166,6 +176,8 @@ func (c *chat) slow(ctx context.Context, r Request) (ev Event, err error) {
 	switch r.Op {
 	case OpRemove:
 		intent.Kind = room.IntentRemove
+	case OpUnban:
+		intent.Kind = room.IntentUnban
 	case OpBan:
 		intent.Kind = room.IntentBan
 	case OpRole:
@@ -219,12 +231,33 @@ func (c *chat) members() ([]Member, error) {
 			User: m.User.String(), Name: m.Name, Tag: c.e.tag(wire.UserID(m.User), m.Name), Role: roleName(m.Role),
 			Own: m.Own, Devices: len(m.Devices),
 		}
+		view.Delivered, view.Read, view.Present = c.mateLocked(m.User)
 		c.e.mu.Lock()
 		if known := c.e.peers[wire.UserID(m.User)]; known != nil {
 			view.Verified, view.Changed = known.Verified, known.Changed
 		}
 		c.e.mu.Unlock()
 		all = append(all, view)
+	}
+	return all, nil
+}
+
+// bans lists who may not come in, by the names that this device knows.
+func (c *chat) bans() ([]Member, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state == nil {
+		return nil, errOut
+	}
+	info := c.state.Info()
+	if info == nil {
+		return nil, nil
+	}
+	var all []Member
+	for _, id := range info.Bans {
+		user := wire.UserID(id)
+		name := c.e.nameOf(user)
+		all = append(all, Member{User: user.String(), Name: name, Tag: c.e.tag(user, name)})
 	}
 	return all, nil
 }
@@ -302,10 +335,14 @@ func (c *chat) leave(ctx context.Context) error {
 	}
 	c.mu.Lock()
 	if c.state == nil {
+		asked := c.rec.Entering == enterAsked
 		c.rec.Entering, c.rec.Out = enterNot, outLeft
 		err := c.e.save(ctx, c.recordLocked())
 		c.notifyLocked()
 		c.mu.Unlock()
+		if err == nil && asked {
+			err = c.withdraw(ctx, s)
+		}
 		return err
 	}
 	joining := c.state.State() == room.StateJoining

@@ -55,6 +55,8 @@ func sentence(item room.Item) string {
 		return fmt.Sprintf("%s made %s %s.", who, subject, roleWithArticle(item.Role))
 	case room.ItemOwner:
 		return fmt.Sprintf("%s is the owner of this room now.", subject)
+	case room.ItemBanned:
+		return fmt.Sprintf("%s banned %s from this room.", who, subject)
 	case room.ItemUnbanned:
 		return fmt.Sprintf("%s lifted the ban on %s.", who, subject)
 	case room.ItemMode:

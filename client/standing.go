@@ -60,6 +60,13 @@ func (c *chat) restore(ctx context.Context) error {
 		}
 		c.suspectLocked() // nobody else has the room yet
 	}
+	if _, err := get(ctx, storage, key(keySeen, c.id[:]), &c.mates.kept); err != nil {
+		return err
+	}
+	c.mates.kept.Setting %= uint8(len(settings))
+	if _, err := get(ctx, storage, key(keyLinks, c.id[:]), &c.linked); err != nil {
+		return err
+	}
 	waiting, err := storage.Load(ctx, Range{Prefix: key(keyOutbox, c.id[:])})
 	if err != nil {
 		return err
@@ -90,7 +97,7 @@ func (c *chat) restore(ctx context.Context) error {
 func (e *Engine) enter(ctx context.Context, s *session, standing wire.LoginOK) error {
 	// What this device is not in yet is asked before others can bring it in.
 	var seen wire.WatchOK
-	if err := s.call(ctx, wire.Key{}, wire.Watch{}, &seen); err != nil {
+	if err := s.call(ctx, wire.Key{}, wire.Watch{Presence: true}, &seen); err != nil {
 		return err
 	}
 	if err := e.awaitOthers(ctx, s, seen); err != nil {
@@ -187,7 +194,7 @@ func (e *Engine) watchOpen(ctx context.Context, s *session, listed []wire.RoomSt
 		return nil
 	}
 	var seen wire.WatchOK
-	if err := s.call(ctx, wire.Key{}, wire.Watch{Rooms: missing}, &seen); err != nil {
+	if err := s.call(ctx, wire.Key{}, wire.Watch{Rooms: missing, Presence: true}, &seen); err != nil {
 		return err
 	}
 	for _, state := range seen.Rooms {
@@ -242,6 +249,26 @@ func (e *Engine) event(item wire.Item) error {
 			return fmt.Errorf("%w: %w", errProtocol, err)
 		}
 		e.chat(ev.Room).newDevice(ev.Route)
+	case wire.EventPresence:
+		var ev wire.PresenceEvent
+		if err := item.DecodeBody(&ev); err != nil {
+			return fmt.Errorf("%w: %w", errProtocol, err)
+		}
+		if c := e.met(ev.Room); c != nil && !ev.Online {
+			c.went(ev.Route.Device)
+		}
+	case wire.EventKnock:
+		var ev wire.KnockEvent
+		if err := item.DecodeBody(&ev); err != nil {
+			return fmt.Errorf("%w: %w", errProtocol, err)
+		}
+		e.atDoor(ev.Room)
+	case wire.EventKnockGone:
+		var ev wire.KnockGone
+		if err := item.DecodeBody(&ev); err != nil {
+			return fmt.Errorf("%w: %w", errProtocol, err)
+		}
+		e.atDoor(ev.Room)
 	case wire.EventSignal:
 		var ev wire.SignalEvent
 		if err := item.DecodeBody(&ev); err != nil {
@@ -250,6 +277,20 @@ func (e *Engine) event(item wire.Item) error {
 		e.chat(ev.Room).signalled(ev.Data)
 	}
 	return nil
+}
+
+// atDoor takes the news that somebody came to, or went from, a room's door.
+func (e *Engine) atDoor(id wire.RoomID) {
+	if c := e.met(id); c != nil {
+		c.knocked()
+	}
+}
+
+// met is the room of that id, if this device knows it; nil if not.
+func (e *Engine) met(id wire.RoomID) *chat {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.rooms[id]
 }
 
 // later does what an event asks for, outside of the reader.

@@ -11,6 +11,7 @@ import (
 // Where the engine keeps what. Every key begins with one of these:
 //
 //	account                 the identity, the device and their standing
+//	signals                 the setting of the signals of all rooms
 //	server                  what is known of the server: pin, epoch, tickets
 //	devices                 what the user was told of the own devices
 //	disowned                own devices that are to be in no room
@@ -24,6 +25,8 @@ import (
 //	raw/ id[16] u64         an entry of the log as it came, by seq; the newest 1,000
 //	out/ id[16] u64         one message that waits to be sent, in order
 //	intent/ id[16] …        what this device wants of the room
+//	seen/ id[16]            how far the others have read, and the setting of its signals
+//	links/ id[16]           its join links, as the server last had them
 const (
 	keyAccount  = "account"
 	keyServer   = "server"
@@ -39,6 +42,9 @@ const (
 	keyRaw      = "raw/"
 	keyOutbox   = "out/"
 	keyIntent   = "intent/"
+	keyLinks    = "links/"
+	keySeen     = "seen/"
+	keySignals  = "signals"
 	keyLastUsed = "package-last"
 )
 

@@ -84,7 +84,7 @@ var itemKinds = map[room.ItemKind]string{
 	room.ItemText: ItemText, room.ItemReply: ItemText,
 	room.ItemEdit: itemEdit, room.ItemDelete: itemDelete, room.ItemReaction: itemReact,
 	room.ItemJoined: ItemJoined, room.ItemAdded: ItemJoined, room.ItemLeft: ItemLeft, room.ItemRemoved: ItemRemoved,
-	room.ItemBanned: ItemRemoved, room.ItemDevice: ItemDevice, room.ItemRevoked: ItemDevice, room.ItemRejoined: ItemDevice,
+	room.ItemDevice: ItemDevice, room.ItemRevoked: ItemDevice, room.ItemRejoined: ItemDevice,
 	room.ItemTitle: ItemTitle, room.ItemRole: ItemRole, room.ItemOwner: ItemRole,
 	room.ItemCreated: ItemCreated, room.ItemWithheld: ItemGone, room.ItemUnreadable: ItemGone,
 }
@@ -109,7 +109,11 @@ func (c *chat) record(ctx context.Context, b *batch, item room.Item, n int) erro
 		ID: item.ID, Kind: kind, User: item.User, Name: item.Name, Time: int64(item.Time), Own: item.User == me,
 		Text: item.Text, Hash: item.Hash, Target: item.Target,
 	}
-	for _, s := range item.Subjects {
+	for i, s := range item.Subjects {
+		if s.Name == "" { // somebody who is not in the room
+			s.Name = c.e.nameOf(wire.UserID(s.User))
+			item.Subjects[i] = s
+		}
 		r.Subjects = append(r.Subjects, person{User: s.User, Name: s.Name})
 	}
 	if text := sentence(item); text != "" {
@@ -170,6 +174,7 @@ func (c *chat) count(r itemRecord, cursor uint64) {
 	c.rec.Last = r.Time
 	c.rec.Preview = r.Name + ": " + shorten(r.Text, quoteRunes)
 	if !r.Own && cursor > c.rec.Read {
+		c.standSoonLocked()
 		c.rec.Unread++
 		if r.Mention {
 			c.rec.Mentions++
@@ -393,6 +398,7 @@ func (c *chat) read(ctx context.Context, cursor uint64) error {
 	if err := c.e.save(ctx, c.recordLocked()); err != nil {
 		return err
 	}
+	c.standSoonLocked()
 	c.notifyLocked()
 	return nil
 }

@@ -106,7 +106,8 @@ func (c *chat) welcomed(ctx context.Context, state *room.Room, w wire.Welcome, r
 		// By another device of this user it is no invitation, nor where one was
 		// in already. That it was is the server's word; it could only spare an
 		// invitation its question.
-		c.rec.Invited = w.From.User != c.e.me() && c.rec.Entering != enterMember
+		asked := (c.rec.Entering == enterAsked || c.rec.Entering == enterLink) && c.opensLocked(state)
+		c.rec.Invited = w.From.User != c.e.me() && c.rec.Entering != enterMember && !asked
 		c.rec.Out, c.rec.Leaving, c.rec.Entering, c.rec.Stranded = 0, false, enterNot, false
 		c.joinedLogs()
 		c.keepRecords(b, state.Records())

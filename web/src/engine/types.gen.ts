@@ -16,6 +16,8 @@ export const OpDecline = 'decline';
 export const OpInvite = 'invite';
 export const OpRemove = 'remove';
 export const OpBan = 'ban';
+export const OpUnban = 'unban';
+export const OpBans = 'bans';
 export const OpRole = 'role';
 export const OpLeave = 'leave';
 export const OpTitle = 'title';
@@ -24,6 +26,9 @@ export const OpUnlink = 'unlink';
 export const OpLinks = 'links';
 export const OpDirect = 'direct';
 export const OpMembers = 'members';
+export const OpRequests = 'requests';
+export const OpAdmit = 'admit';
+export const OpRefuse = 'refuse';
 export const OpSend = 'send';
 export const OpEdit = 'edit';
 export const OpDelete = 'delete';
@@ -34,6 +39,7 @@ export const OpHistory = 'history';
 export const OpSearch = 'search';
 export const OpRead = 'read';
 export const OpTyping = 'typing';
+export const OpSignals = 'signals';
 export const OpSealed = 'sealed';
 export const OpVerify = 'verify';
 export const OpTrust = 'trust';
@@ -58,6 +64,8 @@ export type OpWord =
   | 'invite'
   | 'remove'
   | 'ban'
+  | 'unban'
+  | 'bans'
   | 'role'
   | 'leave'
   | 'title'
@@ -66,6 +74,9 @@ export type OpWord =
   | 'links'
   | 'direct'
   | 'members'
+  | 'requests'
+  | 'admit'
+  | 'refuse'
   | 'send'
   | 'edit'
   | 'delete'
@@ -76,6 +87,7 @@ export type OpWord =
   | 'search'
   | 'read'
   | 'typing'
+  | 'signals'
   | 'sealed'
   | 'verify'
   | 'trust'
@@ -117,6 +129,7 @@ export const EvItem = 'item';
 export const EvAlarm = 'alarm';
 export const EvCode = 'code';
 export const EvTyping = 'typing';
+export const EvKnock = 'knock';
 export const EvProgress = 'progress';
 export const EvLagged = 'lagged';
 export type EvWord =
@@ -129,6 +142,7 @@ export type EvWord =
   | 'alarm'
   | 'code'
   | 'typing'
+  | 'knock'
   | 'progress'
   | 'lagged';
 
@@ -147,6 +161,8 @@ export interface Event {
   alarm?: Alarm;
   code: string;
   typing?: Typing;
+  knock?: Knock;
+  knocks: Knock[];
   progress?: Progress;
   safety?: Safety;
   devices: Device[];
@@ -240,6 +256,8 @@ export const RoomFrozen = 'frozen';
 export const RoomWaiting = 'waiting';
 export const RoomRemoved = 'removed';
 export const RoomLeft = 'left';
+export const RoomAsking = 'asking';
+export const RoomRefused = 'refused';
 export type RoomWord =
   | 'joining'
   | 'invited'
@@ -247,17 +265,21 @@ export type RoomWord =
   | 'frozen'
   | 'waiting'
   | 'removed'
-  | 'left';
+  | 'left'
+  | 'asking'
+  | 'refused';
 
 export const ModeOpen = 'open';
 export const ModeInvite = 'invite';
 export const ModeLink = 'link';
 export const ModeDirect = 'direct';
+export const ModeApprove = 'approve';
 export type ModeWord =
   | 'open'
   | 'invite'
   | 'link'
-  | 'direct';
+  | 'direct'
+  | 'approve';
 
 export const RoleOwner = 'owner';
 export const RoleAdmin = 'admin';
@@ -285,7 +307,21 @@ export interface Room {
   read: number;
   blocked: string;
   invitedBy: string;
+  asking: number;
+  signals: boolean;
+  signalsMode: string;
+  present: number;
+  delivered: number;
+  seen: number;
 }
+
+export const SignalsAuto = 'auto';
+export const SignalsOn = 'on';
+export const SignalsOff = 'off';
+export type SignalsWord =
+  | 'auto'
+  | 'on'
+  | 'off';
 
 export const ItemText = 'text';
 export const ItemJoined = 'joined';
@@ -365,6 +401,8 @@ export interface Member {
   changed: boolean;
   devices: number;
   present: boolean;
+  delivered: number;
+  read: number;
 }
 
 /** Alarm is something that an honest server and honest members do not cause. */
@@ -382,6 +420,17 @@ export interface Typing {
   user: string;
   name: string;
   on: boolean;
+}
+
+/** Knock is somebody who wants to be let into a room, by a link that needs the approval of an admin. Whose name it is, the asker has signed. */
+export interface Knock {
+  room: string;
+  user: string;
+  name: string;
+  tag: string;
+  safety: string;
+  link: string;
+  time: number;
 }
 
 /** Progress tells how far something is that takes more than a second. */
@@ -432,6 +481,7 @@ export interface Info {
   version: string;
   suite: string;
   link: string;
+  signals: string;
   connected: boolean;
 }
 

@@ -42,7 +42,7 @@ function refused(id: number, text: string): void {
 }
 
 function blank(reply: number): Event {
-  return { kind: EvReply, reply, rooms: [], items: [], members: [], code: '', devices: [], links: [], link: '' };
+  return { kind: EvReply, reply, rooms: [], items: [], members: [], code: '', devices: [], links: [], link: '', knocks: [] };
 }
 
 /** Gives an ask to whoever can answer it. */

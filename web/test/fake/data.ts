@@ -1,9 +1,10 @@
 import type { Event, Item, Member, Room } from '../../src/engine/types.gen';
 
-export const blankEvent: Event = { kind: '', reply: 0, rooms: [], items: [], members: [], code: '', devices: [], links: [], link: '' };
+export const blankEvent: Event = { kind: '', reply: 0, rooms: [], items: [], members: [], code: '', devices: [], links: [], link: '', knocks: [] };
 
 export const blankRoom: Room = {
-  id: '', title: '', topic: '', mode: '', state: '', role: 'member', peer: '', preview: '', members: 0, unread: 0, mentions: 0, last: 0, cursor: 0, read: 0, blocked: '', invitedBy: '',
+  id: '', title: '', topic: '', mode: '', state: '', role: 'member', peer: '', preview: '', members: 0, unread: 0, mentions: 0, last: 0, cursor: 0, read: 0, blocked: '', invitedBy: '', asking: 0,
+  signals: true, signalsMode: 'auto', present: 0, delivered: 0, seen: 0,
 };
 
 export const blankItem: Item = {
@@ -73,7 +74,7 @@ export function talk(room: string, me: string, myName: string, who: readonly str
 
 /** Members of a room, the first of them verified. */
 export function people(who: readonly string[], me: string, myName: string, mode: string): Member[] {
-  const blank = { tag: '', own: false, verified: false, changed: false, devices: 1, present: true };
+  const blank = { tag: '', own: false, verified: false, changed: false, devices: 1, present: false, delivered: 0, read: 0 };
   return [
     { ...blank, user: me, name: myName, role: mode === 'open' ? 'member' : 'owner', own: true },
     ...who.map((name, i) => ({ ...blank, user: idOf(name, 64), name, role: i === 1 ? 'admin' : 'member', verified: i === 0, changed: i === 2 })),

@@ -1,5 +1,5 @@
 import { Refused, type Ask, type Engine, type Fault, type Site } from '../../src/engine/engine';
-import type { Event, Item, Member, Room } from '../../src/engine/types.gen';
+import type { Event, Item, Knock, Member, Room } from '../../src/engine/types.gen';
 import { blankEvent, blankItem, blankRoom, idOf, people, talk } from './data';
 
 /**
@@ -15,6 +15,9 @@ class Fake implements Engine {
   #me = idOf('me', 64);
   #name = '';
   #waiting: Item[] = [];
+  #knocks: Knock[] = [];
+  #bans: Member[] = [];
+  #signals = 'auto';
   offline = false;
   delay = 5;
   /** What was asked to be sent, in full. */
@@ -128,11 +131,18 @@ class Fake implements Engine {
       }
       case 'members':
         return { members: this.#members.get(ask.room ?? '') ?? [] };
+      case 'ban':
       case 'remove': {
-        const left = (this.#members.get(ask.room ?? '') ?? []).filter((one) => one.user !== ask.user);
-        this.#members.set(ask.room ?? '', left);
+        const all = this.#members.get(ask.room ?? '') ?? [];
+        this.#members.set(ask.room ?? '', all.filter((one) => one.user !== ask.user));
+        if (ask.op === 'ban') this.#bans.push(...all.filter((one) => one.user === ask.user));
         return {};
       }
+      case 'bans':
+        return { members: [...this.#bans] };
+      case 'unban':
+        this.#bans = this.#bans.filter((one) => one.user !== ask.user);
+        return {};
       case 'create': {
         const room = { ...blankRoom, id: idOf(`new ${ask.text}`, 32), title: ask.text ?? '', mode: ask.mode ?? 'invite', state: 'member', role: 'owner', members: 1, last: Date.now() };
         this.#rooms.set(room.id, room);
@@ -151,7 +161,7 @@ class Fake implements Engine {
       case 'links':
         return { links: [{ id: idOf('link', 32), link: '', mode: 'open', uses: 2, maxUses: 0, expires: 0 }] };
       case 'info':
-        return { info: { server: 'chat.example.org', fingerprint: idOf('server', 64), user: this.#me, device: idOf('device', 32), version: '0.1.0', suite: 'X-Wing, HKDF-SHA-384, AES-256-GCM, Ed25519', link: '', connected: true } };
+        return { info: { server: 'chat.example.org', fingerprint: idOf('server', 64), user: this.#me, device: idOf('device', 32), version: '0.1.0', suite: 'X-Wing, HKDF-SHA-384, AES-256-GCM, Ed25519', link: '', connected: true, signals: this.#signals } };
       case 'devices':
         return { devices: [{ id: idOf('device', 32), name: '', class: 'hosted-web', code: '', own: true, waiting: false, revoked: false, added: Date.now() - 9e6, seen: Date.now() }] };
       case 'sealed':
@@ -168,6 +178,23 @@ class Fake implements Engine {
         const room = { ...this.#room(ask), state: 'member', unread: 0 };
         this.#rooms.set(room.id, room);
         this.#send({ kind: 'room', room });
+        return {};
+      }
+      case 'requests':
+        return { knocks: this.#knocks.filter((one) => one.room === ask.room) };
+      case 'admit':
+      case 'refuse': {
+        const one = this.#knocks.find((knock) => knock.user === ask.user && knock.room === ask.room);
+        if (!one) throw new Refused('gone', 'Nobody like that waits to come into this room.');
+        this.#knocks = this.#knocks.filter((knock) => knock !== one);
+        const room = this.#room(ask);
+        if (ask.op === 'admit') this.#members.set(room.id, [...(this.#members.get(room.id) ?? []), ...people([one.name], this.#me, this.#name, 'invite').slice(1)]);
+        this.#change(room.id, { asking: this.#knocks.filter((knock) => knock.room === room.id).length, members: room.members + (ask.op === 'admit' ? 1 : 0) });
+        return {};
+      }
+      case 'signals': {
+        if (!ask.room) this.#signals = ask.mode ?? '';
+        else this.#change(ask.room, { signalsMode: ask.mode ?? '', signals: ask.mode !== 'off', ...(ask.mode === 'off' ? { present: 0, seen: 0, delivered: 0 } : {}) });
         return {};
       }
       case 'discard':
@@ -246,6 +273,36 @@ class Fake implements Engine {
       const log = this.#logs.get(item.room) ?? [];
       this.change(item.room, item.id, { state: 'sent', cursor: log.reduce((most, one) => Math.max(most, one.cursor), 0) + 1 });
     }
+  }
+
+  #change(id: string, to: Partial<Room>): void {
+    const room = this.#rooms.get(id);
+    if (!room) throw new Error('no such room');
+    const next = { ...room, ...to };
+    this.#rooms.set(id, next);
+    this.#send({ kind: 'room', room: next });
+  }
+
+  /** Something of a room becomes other: who is there, what was read, how one stands to it. */
+  alter(title: string, to: Partial<Room>): void {
+    const room = this.rooms().find((one) => one.title === title);
+    if (room) this.#change(room.id, to);
+  }
+
+  /** How a member stands: there, and how far they have read. */
+  stands(title: string, name: string, to: Partial<Member>): void {
+    const room = this.rooms().find((one) => one.title === title);
+    if (room) this.#members.set(room.id, (this.#members.get(room.id) ?? []).map((one) => (one.name === name ? { ...one, ...to } : one)));
+  }
+
+  /** Somebody asks to be let into a room. */
+  knock(title: string, name: string): void {
+    const room = this.rooms().find((one) => one.title === title);
+    if (!room) return;
+    const knock: Knock = { room: room.id, user: idOf(name, 64), name, tag: '', safety: '48213 90017 55120 33984 10276 64415 02938 71150 88421 30067 59312 24780', link: '1', time: Date.now() };
+    this.#knocks = [...this.#knocks, knock];
+    this.#send({ kind: 'knock', knock });
+    this.#change(room.id, { asking: room.asking + 1 });
   }
 
   code(code: string): void {

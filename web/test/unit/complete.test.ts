@@ -3,7 +3,7 @@ import type { Member } from '../../src/engine/types.gen';
 import { choices, complete, mentioned, tokenAt } from '../../src/lib/complete';
 import { emojis } from '../../src/lib/emoji';
 
-const member = (user: string, name: string, own = false): Member => ({ user, name, own, tag: '', role: 'member', verified: false, changed: false, devices: 1, present: false });
+const member = (user: string, name: string, own = false): Member => ({ user, name, own, tag: '', role: 'member', verified: false, changed: false, devices: 1, present: false, delivered: 0, read: 0 });
 const people = [member('a', 'Ana'), member('b', 'Ben Ana-Lee'), member('c', 'Anastasia'), member('me', 'Anna', true), member('d', '李雷')];
 
 describe('what is being typed', () => {
