@@ -109,6 +109,7 @@ func TestRenderSentences(t *testing.T) {
 		"Bob: (deleted)":                                   {Kind: client.ItemText, Name: "Bob", Deleted: true},
 		`Bob (to "Ana, hello"): hi`:                        {Kind: client.ItemText, Name: "Bob", Text: "hi", ReplyTo: "1", ReplyName: "Ana", ReplyText: "hello"},
 		"You: hi\n  | waiting: not sent yet":               {Kind: client.ItemText, Own: true, Text: "hi", State: client.StateWaiting},
+		"Bob (mentions you): hi @Ana":                      {Kind: client.ItemText, Name: "Bob", Text: "hi @Ana", Mention: true},
 		"Warning (fork): two stories":                      {Kind: client.ItemAlarm, Code: "fork", Text: "two stories"},
 		"Bob: hi\n  | 👍 Ana and You#ffff":                  {Kind: client.ItemText, Name: "Bob", Text: "hi", Reactions: []client.Reaction{{Text: "👍", Names: []string{"Ana", "You#ffff"}}}},
 		"Message from Bob: this device cannot read it":     {Kind: client.ItemGone, Name: "Bob"},
@@ -135,9 +136,31 @@ func TestParse(t *testing.T) {
 	if _, err := parse("/nonsense \x1b[2J"); err == nil || obeyed(err.Error()) != "" {
 		t.Errorf("an unknown command: %v", err)
 	}
-	for _, verb := range []string{"help", "rooms", "join", "new", "invite", "leave", "who", "verify", "info", "logout", "quit"} {
+	for _, verb := range []string{"help", "rooms", "join", "new", "invite", "leave", "who", "requests", "approve", "ban", "unban", "signals", "verify", "info", "logout", "quit"} {
 		if !strings.Contains(helpText(), "/"+verb) {
 			t.Errorf("/help does not tell of /%s", verb)
+		}
+	}
+}
+
+func TestLinkRequest(t *testing.T) {
+	const hour = 60 * 60 * 1000
+	for typed, want := range map[string]client.Request{
+		"":                    {Mode: client.ModeOpen},
+		"ask":                 {Mode: client.ModeApprove},
+		"ASK uses 3 days 2":   {Mode: client.ModeApprove, Limit: 3, After: 48 * hour},
+		"hours 1":             {Mode: client.ModeOpen, After: hour},
+		"uses 1   ask":        {Mode: client.ModeApprove, Limit: 1},
+		"days 100000 uses 10": {Mode: client.ModeOpen, Limit: 10, After: 2_400_000 * hour},
+	} {
+		want.Op = client.OpLink
+		if got, ok := linkRequest(typed); !ok || got.Mode != want.Mode || got.Limit != want.Limit || got.After != want.After || got.Op != want.Op {
+			t.Errorf("%q: got %+v, %v; want %+v", typed, got, ok, want)
+		}
+	}
+	for _, typed := range []string{"uses", "uses 0", "uses -1", "uses many", "days 100001", "please", "ask please", "1"} {
+		if got, ok := linkRequest(typed); ok {
+			t.Errorf("%q is taken as %+v", typed, got)
 		}
 	}
 }

@@ -105,6 +105,8 @@ func renderText(item client.Item) string {
 			quoted = SafeName(item.ReplyName, "") + ", " + quoted
 		}
 		out.WriteString(sender(item) + ` (to "` + cut(quoted, 60) + `"): `)
+	} else if item.Mention {
+		out.WriteString(sender(item) + " (mentions you): ")
 	} else {
 		out.WriteString(sender(item) + ": ")
 	}

@@ -1,6 +1,7 @@
 package line
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -13,9 +14,12 @@ func (t *talk) join(where string) {
 	request := client.Request{Op: client.OpJoin}
 	known, found := t.find(where)
 	switch {
-	case strings.HasPrefix(where, "securelink:") || strings.HasPrefix(where, "https://"):
+	case isLink(where):
 		request.Link = where
-	case found && known.State != client.RoomRemoved && known.State != client.RoomLeft:
+	case found && known.State == client.RoomAsking:
+		t.askedToComeIn(known)
+		return
+	case found && known.State != client.RoomRemoved && known.State != client.RoomLeft && known.State != client.RoomRefused:
 		t.show(known)
 		return
 	case found && known.Mode == client.ModeOpen:
@@ -41,8 +45,18 @@ func (t *talk) join(where string) {
 			return
 		}
 		t.rooms[ev.Room.ID] = *ev.Room
+		if ev.Room.State == client.RoomAsking {
+			t.askedToComeIn(*ev.Room)
+			return
+		}
 		t.show(*ev.Room)
 	})
+}
+
+// isLink reports whether what was typed is a link to a room.
+func isLink(text string) bool {
+	_, err := client.ParseLink(text)
+	return err == nil || strings.HasPrefix(text, "securelink:")
 }
 
 func isID(text string) bool {
@@ -123,6 +137,9 @@ func (t *talk) blocks(room client.Room) {
 func (t *talk) roomChanged(room client.Room) {
 	before := t.rooms[room.ID]
 	t.rooms[room.ID] = room
+	if t.doorOpened(room) {
+		return
+	}
 	if room.ID != t.room {
 		t.mention(before, room)
 		return
@@ -132,7 +149,12 @@ func (t *talk) roomChanged(room client.Room) {
 
 // mention says once that there is something in another room.
 func (t *talk) mention(before, room client.Room) {
+	inside := room.State == client.RoomMember || room.State == client.RoomWaiting
 	switch {
+	case before.State == client.RoomAsking && inside:
+		t.say("You were let into %s: /join %s", SafeLine(room.Title), SafeLine(room.Title))
+	case before.State == client.RoomAsking && room.State == client.RoomRefused:
+		t.say("%s", SafeLine(room.Blocked))
 	case room.State == client.RoomInvited && before.State != client.RoomInvited:
 		t.say("%s invites you to %s. Type /accept %s or /decline %s.", SafeName(room.InvitedBy, ""), SafeLine(room.Title), SafeLine(room.Title), SafeLine(room.Title))
 	case room.Unread > 0 && room.Unread > before.Unread && !t.noted[room.ID] && t.room != "" && room.State != client.RoomInvited:
@@ -141,115 +163,118 @@ func (t *talk) mention(before, room client.Room) {
 	}
 }
 
-// itemCame shows an item of this room that is new, or how one has changed.
-func (t *talk) itemCame(item client.Item) {
-	if item.Own {
-		t.own(item)
-	}
-	if item.Room != t.room {
-		return
-	}
-	if before, ok := t.items[item.ID]; ok {
-		if text := renderChange(before, item); text != "" {
-			t.say("%s", text)
+func (t *talk) listRooms() {
+	t.ask(client.Request{Op: client.OpRooms}, func(ev client.Event) {
+		if len(ev.Rooms) == 0 {
+			t.say("You are in no room yet.")
 		}
-		t.items[item.ID] = item
-		return
-	}
-	if item.Cursor == 0 {
-		return // it waits; it is shown when it is in the log
-	}
-	if t.filling {
-		t.again = true // it is in the page that is on its way, or in the next
-		return
-	}
-	if item.Cursor <= t.shown && item.Kind != client.ItemAlarm {
-		return
-	}
-	t.display(item)
-}
-
-// own follows what becomes of the own messages that wait.
-func (t *talk) own(item client.Item) {
-	switch {
-	case item.Cursor == 0 && item.State == client.StateWaiting:
-		t.pending[item.ID] = true
-	case item.State == client.StateFailed:
-		delete(t.pending, item.ID)
-		if item.Room == t.room {
-			t.failed = item.ID
-		}
-		t.say("NOT SENT: %q: %s Type /retry to try again.", cut(SafeLine(item.Text), 40), reason(item, "the server refused it."))
-	default:
-		delete(t.pending, item.ID)
-	}
-	t.waiting = len(t.pending)
-}
-
-// display writes an item of the log.
-func (t *talk) display(item client.Item) {
-	t.say("%s", Render(item))
-	t.shown = max(t.shown, item.Cursor)
-	t.items[item.ID] = item
-	t.order = append(t.order, item.ID)
-	if len(t.order) > rememberMost {
-		delete(t.items, t.order[0])
-		t.order = t.order[1:]
-	}
-}
-
-// read tells the engine how far the shown room was read, a few times a second:
-// it counts what is left each time.
-func (t *talk) read() {
-	if t.room != "" && t.shown > t.readTo {
-		t.readTo = t.shown
-		t.engine.Do(client.Request{Op: client.OpRead, Room: t.room, After: t.shown})
-	}
-}
-
-// fill shows what the timeline has after what was shown; at first, its end.
-func (t *talk) fill() {
-	if t.filling {
-		t.again = true
-		return
-	}
-	t.filling = true
-	room := t.room
-	request := client.Request{Op: client.OpHistory, Room: room, After: t.shown, Limit: 200}
-	if t.shown == 0 {
-		request.Limit = t.History
-	}
-	t.ask(request, func(ev client.Event) {
-		t.filling = false
-		if room != t.room {
-			t.fill()
-			return
-		}
-		more := false
-		for _, item := range ev.Items {
-			if item.Cursor > t.shown {
-				t.display(item)
-				more = true
-			} else if item.Cursor == 0 && item.Own {
-				t.own(item)
+		t.listed = nil
+		for i, room := range ev.Rooms {
+			t.rooms[room.ID] = room
+			t.listed = append(t.listed, room.ID)
+			title := SafeLine(room.Title)
+			if title == "" {
+				title = "a room"
 			}
-		}
-		// What came while the page was on its way was not shown.
-		if more || t.again {
-			t.again = false
-			t.fill()
+			line := fmt.Sprintf("%3d  %s, %s", i+1, title, roomKind(room))
+			if room.Asking > 0 {
+				line += ", " + count(room.Asking, "request") + " to come in"
+			}
+			if room.Unread > 0 && room.ID != t.room {
+				line += ", " + strconv.Itoa(room.Unread) + " unread"
+			}
+			if room.ID == t.room {
+				line += " (here)"
+			}
+			t.say("%s", line)
 		}
 	})
 }
 
-// refresh reads again what was missed.
-func (t *talk) refresh() {
-	t.ask(client.Request{Op: client.OpRooms}, func(ev client.Event) {
-		for _, room := range ev.Rooms {
-			t.roomChanged(room)
+func roomKind(room client.Room) string {
+	switch {
+	case room.State == client.RoomInvited:
+		return "you are invited"
+	case room.State == client.RoomAsking:
+		return "you asked to come in"
+	case room.State == client.RoomRefused:
+		return "you were not let in"
+	case room.State == client.RoomRemoved:
+		return "you were removed"
+	case room.State == client.RoomLeft:
+		return "you left"
+	case room.Mode == client.ModeOpen:
+		return "open to all on this server"
+	case room.Mode == client.ModeDirect:
+		return "the two of you"
+	case room.Mode == client.ModeLink:
+		return "by link"
+	}
+	return "by invitation"
+}
+
+func (t *talk) newRoom(title string) {
+	if title == "" {
+		t.say("Say what to call it: /new NAME")
+		return
+	}
+	t.change(client.Request{Op: client.OpCreate, Text: title}, func(ev client.Event) {
+		if ev.Problem != nil {
+			t.problem(ev.Problem)
+			return
 		}
-		if t.room != "" {
-			t.fill()
+		t.rooms[ev.Room.ID] = *ev.Room
+		t.show(*ev.Room)
+		t.say("Only people whom you invite can come in: /invite NAME")
+	})
+}
+
+// answerInvitation accepts or declines an invitation. To decline is also said of
+// people who ask to come in.
+func (t *talk) answerInvitation(c command) {
+	room, ok := t.find(c.rest)
+	if c.rest == "" {
+		for _, r := range t.rooms {
+			if r.State == client.RoomInvited {
+				room, ok = r, true
+			}
+		}
+	}
+	if !ok || room.State != client.RoomInvited {
+		if c.name == "decline" && c.rest != "" {
+			t.answer(c.rest, client.OpRefuse)
+			return
+		}
+		t.say("There is no such invitation. /rooms lists yours.")
+		return
+	}
+	if c.name == "decline" {
+		t.do(client.Request{Op: client.OpDecline, Room: room.ID}, "Declined.")
+		return
+	}
+	t.change(client.Request{Op: client.OpAccept, Room: room.ID}, func(ev client.Event) {
+		if ev.Problem != nil {
+			t.problem(ev.Problem)
+			return
+		}
+		room := t.rooms[room.ID]
+		if t.room == room.ID {
+			t.room = ""
+		}
+		t.show(room)
+	})
+}
+
+func (t *talk) leave() {
+	room := t.rooms[t.room]
+	t.change(client.Request{Op: client.OpLeave, Room: room.ID}, func(ev client.Event) {
+		if ev.Problem != nil {
+			t.problem(ev.Problem)
+			return
+		}
+		t.say("You left %s.", SafeLine(room.Title))
+		if t.room == room.ID {
+			t.room = ""
 		}
 	})
 }

@@ -148,7 +148,7 @@ func (s *Script) Room(where string) (client.Room, error) {
 	switch {
 	case where == "" || strings.EqualFold(where, "lounge"):
 		request.Text = "lounge"
-	case strings.HasPrefix(where, "securelink:") || strings.HasPrefix(where, "https://"):
+	case isLink(where):
 		request.Link = where
 	case isID(where):
 		request.Room = where
@@ -312,7 +312,7 @@ func (s *Script) listen(o ListenOptions) error {
 // write writes one item.
 func (o *ListenOptions) write(item client.Item) error {
 	if !o.JSON {
-		if item.Kind == "edit" || item.Kind == "delete" || item.Kind == "reaction" {
+		if changesAnother(item) {
 			return nil // lines show what came of them
 		}
 		_, err := fmt.Fprintln(o.Out, Render(item))

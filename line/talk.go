@@ -68,6 +68,7 @@ type talk struct {
 	items       map[string]client.Item // as shown
 	order       []string               // their ids, oldest first
 	noted       map[string]bool        // rooms whose news were mentioned
+	asked       string                 // room that this user waits to be let into
 	asking      func(string)           // takes the next line, instead of a message
 	blocked     string                 // why nothing can be written in the room that is shown
 	blockedAt   time.Time
@@ -84,6 +85,7 @@ type talk struct {
 	pending     map[string]bool // own messages that wait, by id
 	waiting     int             // how many
 	failed      string          // the newest one that was not sent
+	late        []command       // of a script, that wait for them
 }
 
 // Run talks until the input ends and everything is sent, the user quits, or
@@ -244,6 +246,8 @@ func (t *talk) event(ev client.Event) {
 		} else if ev.Alarm.Hint != "" && ev.Alarm.Room == t.room {
 			t.say("%s%s", bar, SafeLine(ev.Alarm.Hint))
 		}
+	case client.EvKnock:
+		t.knockCame(*ev.Knock)
 	case client.EvCode:
 		t.codeCame(ev.Code)
 	case client.EvProgress:
@@ -383,6 +387,10 @@ func (t *talk) typed(text string) {
 		return
 	}
 	if strings.TrimSpace(c.rest) == "" {
+		return
+	}
+	if t.room == "" && t.asked != "" {
+		t.say("You are not in the room yet: an admin has to let you in.")
 		return
 	}
 	if t.room == "" {
