@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -37,7 +38,8 @@ func (f *clientFlags) add(cmd *cobra.Command) {
 
 // target is where to go: a server, and what a link says beside it.
 type target struct {
-	address string
+	address string   // host:port; of a page scheme://host:port
+	host    string   // of a page: where terminals go by themselves
 	pin     [32]byte // zero: not known
 	link    string   // of a room
 	admin   string   // the administrator's link
@@ -46,13 +48,20 @@ type target struct {
 // parseTarget reads what stands behind "chat": nothing, an address or a link.
 func parseTarget(arg string) (target, error) {
 	if l, err := client.ParseLink(arg); err == nil {
-		server := l.Server
-		if l.Web {
-			// The page's address is not the terminals' port.
-			server, _, _ = strings.Cut(server, ":")
+		t := target{pin: l.Pin, link: arg}
+		if !l.Web {
+			t.address, err = dial.Address(l.Server)
+			return t, err
 		}
-		address, err := dial.Address(server)
-		return target{address: address, pin: l.Pin, link: arg}, err
+		if t.address, err = dial.Origin(arg); err != nil {
+			return t, err
+		}
+		page, err := url.Parse(t.address)
+		if err != nil {
+			return t, dial.ErrAddress
+		}
+		t.host, err = dial.Address(page.Hostname())
+		return t, err
 	}
 	if rest, ok := strings.CutPrefix(arg, "securelink:"); ok {
 		place, fragment, _ := strings.Cut(rest, "#")
@@ -72,6 +81,18 @@ func parseTarget(arg string) (target, error) {
 	}
 	address, err := dial.Address(arg)
 	return target{address: address}, err
+}
+
+// dialer connects to it: a page's address does not say where terminals are
+// served, so what a browser's link leads to is reached as the browser does. The
+// page's certificate is not asked for: many who run a server at home have none
+// that a system vouches for, the way of terminals has no TLS at all, and whom
+// one talks to is decided by the secure link inside, by the pin in the link.
+func (t target) dialer() client.Dialer {
+	if strings.Contains(t.address, "://") {
+		return dial.Web{Origin: t.address, TLS: &tls.Config{InsecureSkipVerify: true}}
+	}
+	return dial.TCP{Address: t.address}
 }
 
 // opened is a profile with its engine, ready to run.
@@ -118,7 +139,7 @@ func (f *clientFlags) open(ctx context.Context, t target, log io.Writer) (_ *ope
 		return nil, path, fail(exitInternal, err, "")
 	}
 	cfg := client.Config{
-		Storage: o.store, Dialer: dial.TCP{Address: t.address}, Pin: o.pin, RSA: o.pool,
+		Storage: o.store, Dialer: t.dialer(), Pin: o.pin, RSA: o.pool,
 		Class: identity.ClassNative, Version: version(), Server: t.address,
 	}
 	if f.verbose {
@@ -136,6 +157,10 @@ func (f *clientFlags) open(ctx context.Context, t target, log io.Writer) (_ *ope
 // refused.
 func (o *opened) meet(ctx context.Context, home string, t target) error {
 	known, visited, err := profile.KnownPin(home, t.address)
+	if err == nil && !visited && t.host != "" {
+		// A page that was not seen before, of a host that terminals know.
+		known, visited, err = profile.KnownPin(home, t.host)
+	}
 	if err != nil {
 		return fail(exitInternal, err, "")
 	}
@@ -149,7 +174,7 @@ func (o *opened) meet(ctx context.Context, home string, t target) error {
 	case t.pin != [32]byte{}:
 		o.pin = t.pin
 	default:
-		if o.pin, err = o.ask(ctx, t.address); err != nil {
+		if o.pin, err = o.ask(ctx, t); err != nil {
 			return err
 		}
 		o.fresh = true
@@ -161,16 +186,16 @@ func (o *opened) meet(ctx context.Context, home string, t target) error {
 }
 
 // ask makes one secure link to see whose it is.
-func (o *opened) ask(ctx context.Context, address string) ([32]byte, error) {
+func (o *opened) ask(ctx context.Context, t target) ([32]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
-	fc, err := dial.TCP{Address: address}.Dial(ctx)
+	fc, err := t.dialer().Dial(ctx)
 	if err != nil {
-		return [32]byte{}, fail(exitNetwork, fmt.Errorf("no server answers at %s", address), "Is it running? Start one with: securelink serve")
+		return [32]byte{}, fail(exitNetwork, fmt.Errorf("no server answers at %s", t.address), "Is it running? Start one with: securelink serve")
 	}
 	conn, err := link.Client(ctx, fc, link.ClientConfig{RSA: o.pool})
 	if err != nil {
-		return [32]byte{}, fail(exitNetwork, fmt.Errorf("what answers at %s is not a SecureLink server: %w", address, err), "Check the address and the port.")
+		return [32]byte{}, fail(exitNetwork, fmt.Errorf("what answers at %s is not a SecureLink server: %w", t.address, err), "Check the address and the port.")
 	}
 	defer conn.Close()
 	return link.Fingerprint(conn.PeerRoot()), nil
