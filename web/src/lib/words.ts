@@ -50,7 +50,7 @@ export function systemWords(items: readonly Item[]): string {
 
 /** A room's name: people's own words, or what it is. */
 export function roomName(room: Pick<Room, 'title' | 'mode'>): string {
-  return room.title || (room.mode === 'open' ? 'Lounge' : room.mode === 'direct' ? 'Direct chat' : 'Untitled room');
+  return room.title || (room.mode === 'open' ? 'Lounge' : room.mode === 'direct' ? 'Direct chat' : room.mode === '' ? 'A room' : 'Untitled room');
 }
 
 /** Who may come in, in a few words. */
@@ -68,14 +68,15 @@ export function modeWords(room: Pick<Room, 'mode' | 'members'>): string {
   }
 }
 
-/** The state of an own message: an icon's name and its word. */
-export function stateWords(item: Item, offline: boolean): { icon: 'clock' | 'arrow' | 'check' | 'alert'; text: string } {
+/** The state of an own message: an icon's name and its word. What others have got and read is the room's to say. */
+export function stateWords(item: Item, offline: boolean, reach: Pick<Room, 'delivered' | 'seen'>): { icon: 'clock' | 'arrow' | 'check' | 'read' | 'alert'; text: string } {
   switch (item.state) {
     case 'waiting':
       return offline ? { icon: 'clock', text: 'Waiting for connection' } : { icon: 'arrow', text: 'Sending' };
     case 'failed':
       return { icon: 'alert', text: item.reason ? `Not sent: ${item.reason}` : 'Not sent' };
     default:
-      return { icon: 'check', text: 'Sent' };
+      if (item.cursor > 0 && item.cursor <= reach.seen) return { icon: 'read', text: 'Read' };
+      return { icon: 'check', text: item.cursor > 0 && item.cursor <= reach.delivered ? 'Delivered' : 'Sent' };
   }
 }

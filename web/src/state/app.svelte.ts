@@ -209,6 +209,12 @@ export class App {
           this.typing = { ...this.typing, [room]: { name, until: on ? performance.now() + 6000 : 0 } };
         }
         break;
+      case 'knock':
+        if (e.knock) {
+          const { name, room } = e.knock;
+          this.toast(`${name} asks to come into ${roomName(this.roomList.find((one) => one.id === room) ?? { title: '', mode: 'link' })}.`, 'Answer under “People and details”.');
+        }
+        break;
       case 'progress':
         this.progress = e.progress && (e.progress.total === 0 || e.progress.done < e.progress.total) ? e.progress.what : '';
         break;
@@ -254,7 +260,8 @@ export class App {
 
   #room(room: Room): void {
     const at = this.roomList.findIndex((one) => one.id === room.id);
-    if (at >= 0 && this.roomList[at]?.members !== room.members) this.membersChanged++;
+    const before = this.roomList[at];
+    if (before && (before.members !== room.members || before.present !== room.present || before.seen !== room.seen)) this.membersChanged++;
     this.roomList = at < 0 ? [...this.roomList, room] : this.roomList.with(at, room);
   }
 

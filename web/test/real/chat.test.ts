@@ -109,6 +109,36 @@ test('two browsers and one terminal in one conversation', async () => {
   expect(faults()).toEqual([]);
 });
 
+test('a terminal opens a link that a browser made, asks, is let in, and what it shows counts as read', async () => {
+  const sam = await guest('Sam');
+  await sam.page.getByRole('button', { name: 'Create a room' }).click();
+  await sam.page.locator('dialog input').first().fill('Club');
+  await sam.page.keyboard.press('Enter');
+  await sam.page.getByRole('heading', { name: 'Club', level: 1 }).waitFor();
+  await sam.page.getByRole('button', { name: 'Invite people' }).click();
+  await sam.page.getByLabel(/An admin lets each person in/).check();
+  await sam.page.getByRole('button', { name: 'Make a link' }).click();
+  const link = (await sam.page.locator('.made .code').textContent()) ?? '';
+  expect(link.startsWith(`${server.url}/j/`)).toBe(true);
+  const ben = terminal(server, 'Ben', link);
+  try {
+    await ben.shows('You have asked to come in.');
+    await sam.page.getByText('Ben asks to come into Club.').waitFor();
+    await sam.page.getByRole('button', { name: 'People and details, 1 ask to come in' }).click();
+    await sam.page.getByRole('button', { name: 'Let Ben in' }).click();
+    await ben.shows('You are in Club (2 people).');
+    ben.type('thank you');
+    await hears(sam, 'thank you');
+    await say(sam, 'did you read this?');
+    await ben.shows('Sam: did you read this?');
+    await sam.page.locator('.own [data-message]', { hasText: 'did you read this?' }).locator('.state', { hasText: 'Read' }).waitFor();
+    await sam.page.getByText('1 here now').waitFor();
+  } finally {
+    await ben.close();
+  }
+  expect(faults()).toEqual([]);
+});
+
 test('the server goes away: what is written waits, and goes out once when it is back', async () => {
   const uzair = await guest('Uzair');
   const ana = await guest('Ana');

@@ -60,5 +60,5 @@ export async function hears(person: Person, text: string, timeout = 60_000): Pro
 
 /** Waits until an own message says that the server has it. */
 export async function isSent(person: Person, text: string): Promise<void> {
-  await person.page.locator('.own [data-message]', { hasText: text }).locator('.state', { hasText: 'Sent' }).waitFor();
+  await person.page.locator('.own [data-message]', { hasText: text }).locator('.state', { hasText: /Sent|Delivered|Read/ }).waitFor();
 }

@@ -55,10 +55,10 @@ export interface Terminal {
   close(): Promise<void>;
 }
 
-/** Starts `securelink chat` in a profile of its own. */
-export function terminal(server: Running, name: string): Terminal {
+/** Starts `securelink chat` in a profile of its own, at the server's door for terminals or by a link. */
+export function terminal(server: Running, name: string, where = server.tcp): Terminal {
   const home = mkdtempSync(join(tmpdir(), 'securelink-term-'));
-  const child = spawn(binary, ['chat', server.tcp, '--home', home, '--name', name], { stdio: ['pipe', 'pipe', 'pipe'] });
+  const child = spawn(binary, ['chat', where, '--home', home, '--name', name], { stdio: ['pipe', 'pipe', 'pipe'] });
   let printed = '';
   const more = (text: string) => (printed += text);
   child.stdout.setEncoding('utf8').on('data', more);
