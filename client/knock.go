@@ -136,7 +136,11 @@ func (c *chat) watchDoor(ctx context.Context, s *session) error {
 			return err
 		}
 	}
-	settled := c.sortOut(listed.Knocks)
+	settled, fresh := c.sortOut(listed.Knocks)
+	for _, who := range fresh {
+		view := c.askView(who)
+		c.e.out.tell(Event{Kind: EvKnock, Knock: &view})
+	}
 	for _, drop := range settled {
 		if err := s.call(ctx, wire.Key{}, drop, nil); err != nil {
 			return err
@@ -145,14 +149,13 @@ func (c *chat) watchDoor(ctx context.Context, s *session) error {
 	return nil
 }
 
-// sortOut keeps who waits, tells the interface of those who are new, and
-// returns what the server need not keep: of people who are in by now, or who
-// may not come in.
-func (c *chat) sortOut(knocks []wire.KnockEvent) (settled []wire.DropKnock) {
+// sortOut keeps who waits, and returns who of them is new, and what the server
+// need not keep: of people who are in by now, or who may not come in.
+func (c *chat) sortOut(knocks []wire.KnockEvent) (settled []wire.DropKnock, fresh []asker) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.state == nil {
-		return nil
+		return nil, nil
 	}
 	info := c.state.Info()
 	before := c.askers
@@ -176,14 +179,13 @@ func (c *chat) sortOut(knocks []wire.KnockEvent) (settled []wire.DropKnock) {
 	for i, who := range c.askers {
 		same := func(have asker) bool { return have.user == who.user }
 		if !slices.ContainsFunc(before, same) && !slices.ContainsFunc(c.askers[:i], same) {
-			view := c.askView(who)
-			c.e.out.tell(Event{Kind: EvKnock, Knock: &view})
+			fresh = append(fresh, who)
 		}
 	}
 	if len(before) != len(c.askers) {
 		c.notifyLocked()
 	}
-	return settled
+	return settled, fresh
 }
 
 // openKnock reads what somebody said, by whichever link of the room it was said.
@@ -211,7 +213,8 @@ func (c *chat) openKnock(info *room.Info, k wire.KnockEvent) (asker, bool) {
 	return asker{}, false
 }
 
-// askView is what an interface sees of somebody who asks.
+// askView is what an interface sees of somebody who asks. The safety number
+// takes a while, so the room is not to be held meanwhile.
 func (c *chat) askView(who asker) Knock {
 	v := Knock{
 		Room: c.id.String(), User: who.user.String(), Name: who.name, Tag: c.e.tag(who.user, who.name),
@@ -227,13 +230,14 @@ func (c *chat) askView(who asker) Knock {
 // requests lists who waits, each person once.
 func (c *chat) requests() ([]Knock, error) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.state == nil {
+	inside, askers := c.state != nil, slices.Clone(c.askers)
+	c.mu.Unlock()
+	if !inside {
 		return nil, errOut
 	}
 	var all []Knock
-	for i, who := range c.askers {
-		if !slices.ContainsFunc(c.askers[:i], func(have asker) bool { return have.user == who.user }) {
+	for i, who := range askers {
+		if !slices.ContainsFunc(askers[:i], func(have asker) bool { return have.user == who.user }) {
 			all = append(all, c.askView(who))
 		}
 	}
