@@ -288,6 +288,28 @@ func (e *Engine) rename(ctx context.Context, name string) error {
 	return nil
 }
 
+// signBackIn takes a logout back, whose keys are still here: the next
+// connection is the account's again.
+func (e *Engine) signBackIn() error {
+	e.mu.Lock()
+	a, s := e.account, e.session
+	e.mu.Unlock()
+	if a.State != AccountSignedOut {
+		return nil
+	}
+	a.State = AccountGuest
+	if a.Login != "" {
+		a.State = AccountRegistered
+	}
+	if err := e.setAccount(e.ctx, a); err != nil {
+		return err
+	}
+	if s != nil {
+		s.conn.Close() // it came about as nobody's
+	}
+	return nil
+}
+
 // logout ends the session; with erase it destroys keys and history here.
 func (e *Engine) logout(ctx context.Context, erase bool) error {
 	e.mu.Lock()

@@ -11,7 +11,7 @@ const (
 	OpGuest    = "guest"    // make an identity and a guest's account: Name
 	OpRegister = "register" // an account with a password: Login, Password, Name
 	OpLogin    = "login"    // this device for an existing account: Login, Password
-	OpConnect  = "connect"  // try now instead of waiting for the next attempt
+	OpConnect  = "connect"  // try now instead of waiting for the next attempt; On: after a logout, sign in again
 	OpLogout   = "logout"   // forget the session; On: erase keys and history
 	OpProfile  = "profile"  // change the own name: Name
 	OpInfo     = "info"     // Info

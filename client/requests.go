@@ -17,6 +17,11 @@ import (
 func (e *Engine) quick(ctx context.Context, r Request) (ev Event, err error, done bool) {
 	switch r.Op {
 	case OpConnect:
+		if r.On {
+			if err := e.signBackIn(); err != nil {
+				return ev, err, true
+			}
+		}
 		select {
 		case e.wake <- struct{}{}:
 		default:

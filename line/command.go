@@ -85,6 +85,9 @@ func helpText() string {
 		if verb.takes != "" {
 			head += " " + verb.takes
 		}
+		if len(head) > 24 {
+			head += "\n" + strings.Repeat(" ", 26)
+		}
 		fmt.Fprintf(&out, "\n  %-24s %s", head, verb.does)
 	}
 	return out.String()

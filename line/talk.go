@@ -216,6 +216,12 @@ func (t *talk) problem(p *client.Problem) {
 	t.say("%s", text)
 }
 
+// refuse tells of a problem and ends the talk with it.
+func (t *talk) refuse(p *client.Problem) {
+	t.problem(p)
+	t.stop(&Problem{Code: p.Code, Text: p.Text, RetryMS: p.RetryMS, Told: true})
+}
+
 // stop ends the talk with an error that was told.
 func (t *talk) stop(err error) { t.leaving, t.err = true, err }
 
@@ -266,13 +272,34 @@ func (t *talk) accountChanged(a client.Account) {
 	case client.AccountNone:
 		t.begin()
 	case client.AccountSignedOut:
-		t.say("You are signed out here. Your keys are still on this device.")
-		t.stop(ErrRefused)
+		t.comeBack()
 	case client.AccountRevoked:
-		t.say("This device was taken out of the account.")
-		t.stop(ErrRefused)
+		t.refuse(&client.Problem{Code: client.ProblemNoAccount, Text: "This device was taken out of the account."})
 	default:
 		t.enter()
+	}
+}
+
+// comeBack asks whoever has signed out whether to sign in again.
+func (t *talk) comeBack() {
+	t.say("You are signed out here. Your keys are still on this device.")
+	if !t.Terminal {
+		t.refuse(&client.Problem{Code: client.ProblemNoAccount, Text: "To sign in again, run this in a terminal."})
+		return
+	}
+	fmt.Fprintf(t.Out, "Sign in again as %s? (yes or no) ", SafeName(t.account.Name, ""))
+	t.asking = func(answer string) {
+		if !strings.HasPrefix(strings.ToLower(strings.TrimSpace(answer)), "y") {
+			t.stop(nil)
+			return
+		}
+		t.change(client.Request{Op: client.OpConnect, On: true}, func(ev client.Event) {
+			if ev.Problem != nil {
+				t.refuse(ev.Problem)
+				return
+			}
+			t.enter()
+		})
 	}
 }
 
@@ -298,11 +325,11 @@ func (t *talk) guest(name string) {
 			t.enter()
 			return
 		}
-		t.problem(ev.Problem)
 		if !t.Terminal || t.ended {
-			t.stop(ErrRefused)
+			t.refuse(ev.Problem)
 			return
 		}
+		t.problem(ev.Problem)
 		fmt.Fprint(t.Out, "Your name: ")
 		t.asking = t.guest
 	})
@@ -330,8 +357,7 @@ func (t *talk) password() {
 	}
 	t.change(request, func(ev client.Event) {
 		if ev.Problem != nil {
-			t.problem(ev.Problem)
-			t.stop(ErrRefused)
+			t.refuse(ev.Problem)
 			return
 		}
 		t.enter()

@@ -291,6 +291,34 @@ func TestSecondDevice(t *testing.T) {
 	alice.hears(room, "alone again")
 }
 
+// Who has signed out is still in their rooms, and comes back with the keys that
+// are on the device, after a restart too.
+func TestSignOutAndIn(t *testing.T) {
+	s := newServer(t)
+	alice, lounge := s.guest("Alice")
+	bob := s.register("Bob")
+	bob.must(client.Request{Op: client.OpJoin, Text: "lounge"})
+	bob.must(client.Request{Op: client.OpLogout})
+	alice.say(lounge, "where is Bob?")
+	bob.stop()
+	bob.run(s)
+	bob.until("word that he is signed out", func() bool { return len(bob.events) > 0 && bob.events[0].Kind == client.EvAccount })
+	if a := bob.account(); a.State != client.AccountSignedOut {
+		t.Fatalf("after a restart Bob is %+v", a)
+	}
+	bob.must(client.Request{Op: client.OpConnect}) // what only wants a connection signs nobody in
+	if a := bob.account(); a.State != client.AccountSignedOut {
+		t.Fatalf("Bob was signed in unasked: %+v", a)
+	}
+	bob.must(client.Request{Op: client.OpConnect, On: true})
+	bob.hears(lounge, "where is Bob?")
+	bob.say(lounge, "here again")
+	alice.hears(lounge, "here again")
+	if a := bob.account(); a.State != client.AccountRegistered || a.Login != "bob" {
+		t.Errorf("Bob is %+v", a)
+	}
+}
+
 // Two who open a direct chat at once end in one.
 func TestDirectChat(t *testing.T) {
 	s := newServer(t)

@@ -40,6 +40,11 @@ func TestExitCodes(t *testing.T) {
 	try(3, "took too long", "Ann", lounge("--timeout", "1ns", "hello")...)
 	try(5, "Try again in", "Bea", lounge("--name", "Bea", "hello")...)
 	try(6, "--name NAME", "Cid", lounge("hello")...)
+	stranger := w.chat("Dan", "--login", "nobody")
+	stranger.types("a password")
+	if code := stranger.ends(); code != 6 {
+		t.Errorf("a wrong password: code %d, want 6\n%s", code, stranger.text())
+	}
 	try(7, `no room called "attic"`, "Ann", "send", "--server", address, "--room", "attic", "hello")
 
 	// Another server stands where the known one was.

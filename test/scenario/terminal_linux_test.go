@@ -6,11 +6,13 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 	"unicode"
 
 	"golang.org/x/sys/unix"
@@ -178,6 +180,26 @@ func lies(shown, genuine string) (found []string) {
 	return found
 }
 
+// awaitNoEcho waits until a terminal does not show what is typed. Before that it
+// does: nothing else tells.
+func awaitNoEcho(t *testing.T, p *process) {
+	t.Helper()
+	fd := int(p.in.(*os.File).Fd())
+	for deadline := time.Now().Add(patience); ; {
+		termios, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if termios.Lflag&unix.ECHO == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the terminal shows what is typed at the password's prompt")
+		}
+		runtime.Gosched()
+	}
+}
+
 // A password is asked for at the terminal, is not shown there, and is not sent
 // anywhere as a message.
 func TestPasswordAtATerminal(t *testing.T) {
@@ -186,6 +208,7 @@ func TestPasswordAtATerminal(t *testing.T) {
 	bob := w.joins("Bob")
 	alice := terminal(t, "Alice", w.home("Alice"), "chat", w.tap.Addr().String(), "--login", "alice", "--register", "--name", "Alice")
 	alice.expect("Password: ")
+	awaitNoEcho(t, alice)
 	alice.types("correct horse Alice")
 	alice.expect("^You are in Lounge")
 	alice.types("hello")
@@ -195,6 +218,17 @@ func TestPasswordAtATerminal(t *testing.T) {
 			t.Errorf("the password is at %s's terminal:\n%s", p.name, p.text())
 		}
 	}
+	// She signs out, and in again with the keys that are still there.
+	alice.types("/logout")
+	if code := alice.ends(); code != 0 {
+		t.Errorf("alice ended with code %d", code)
+	}
+	alice = terminal(t, "Alice", w.home("Alice"), "chat", w.tap.Addr().String())
+	alice.expect(`^Sign in again as Alice\?`)
+	alice.types("yes")
+	alice.expect("^You are in Lounge")
+	alice.types("here again")
+	bob.expect("^Alice: here again")
 	alice.types("/quit")
 	if code := alice.ends(); code != 0 {
 		t.Errorf("alice ended with code %d", code)
