@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/securelink-chat/securelink/identity"
+	"github.com/securelink-chat/securelink/internal/metrics"
 	"github.com/securelink-chat/securelink/link"
 	"github.com/securelink-chat/securelink/wire"
 )
@@ -57,7 +58,8 @@ type Config struct {
 	Registration wire.Registration
 	Name         string
 	Log          *slog.Logger
-	Handshakes   int // handshakes computed at once; 0 = link's default
+	Handshakes   int               // handshakes computed at once; 0 = link's default
+	Metrics      *metrics.Registry // may be nil
 }
 
 func (cfg *Config) check() error {

@@ -170,6 +170,7 @@ func (c *conn) respond(id uint64, body any) {
 type encodedBody []byte
 
 func (c *conn) refuse(id uint64, err error) {
+	c.s.count.refused.Add(1)
 	var why *wire.Error
 	if !errors.As(err, &why) {
 		// The client learns that something is wrong here; what, is in the log.
@@ -308,6 +309,7 @@ func (o *outbox) cutLocked(why wire.Cut) {
 	if err != nil {
 		raw = nil
 	}
+	o.conn.s.count.cut.Add(1)
 	o.last = &wire.Error{Code: why.Code, Refusal: wire.Refusal{Limit: why.Limit}}
 	_ = o.conn.link.SetWriteDeadline(time.Now().Add(lastWrite)) // also of a write that is blocked now
 	o.queueLocked(raw)

@@ -23,6 +23,7 @@ func (a *appending) done(err error) {
 	joined := a.hookJoinersLocked()
 	room.shown = a.head
 	room.mu.Unlock()
+	c.s.count.accepted.Add(1)
 	c.respond(a.id, encodedBody(a.answer))
 	for _, w := range a.welcomes {
 		c.s.tell(w.Device, wire.WelcomeEvent{Welcome: w.Welcome})

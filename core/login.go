@@ -82,6 +82,7 @@ func (c *conn) enter(ctx context.Context, user UserRecord, device DeviceRecord) 
 		replaced.cut(wire.Cut{Code: wire.Replaced})
 	}
 	c.log = c.log.With(logUser(user.ID), logDevice(device.ID))
+	c.s.count.logins.Add(1)
 	c.log.Info("login", "guest", user.Login == "")
 	c.hook(device.ID)
 	c.touch()

@@ -206,6 +206,7 @@ func (r *room) deliver(m Message) {
 	defer r.mu.Unlock()
 	for i := range r.watch {
 		if w := &r.watch[i]; m.Seq == 0 || m.Seq > w.from {
+			r.s.count.pushed.Add(1)
 			w.c.out.push(m.Data)
 		}
 	}

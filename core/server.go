@@ -37,6 +37,7 @@ type Server struct {
 	devices *registry
 	rooms   *rooms
 	hands   *hands
+	count   *counters
 	keyed   keyedLock // serialises claims, names, links: one lock a key
 
 	incarnation uint64 // restores of the store
@@ -64,11 +65,11 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{cfg: cfg, limits: newLimits(*cfg.Limits), store: cfg.Store, bus: cfg.Bus, log: cfg.Log, lounge: LoungeID(cfg.Keys.Root),
-		devices: newRegistry(), hands: newHands(), conns: map[*conn]struct{}{}, opened: time.Now()}
+		devices: newRegistry(), hands: newHands(), count: newCounters(cfg.Metrics), conns: map[*conn]struct{}{}, opened: time.Now()}
 	s.gate, s.guesses = newAdmission(s.limits), newGuesses(s.limits)
 	s.registration.Store(uint32(cfg.Registration))
 	s.rooms = newRooms(s)
-	s.writer = newWriter(s.store, s.log, s.rooms.distrust)
+	s.writer = newWriter(s.store, s.log, s.count, s.rooms.distrust)
 	last, err := s.store.LastWelcome(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("core: read welcomes: %w", err)
@@ -167,8 +168,14 @@ func (s *Server) accept(ctx context.Context, fc link.FrameConn) (*link.Conn, err
 	addr, start := fc.RemoteAddr().Addr(), time.Now()
 	lc, err := s.link.Accept(ctx, fc)
 	if err != nil {
+		s.count.failed.Add(1)
 		s.log.Info("handshake failed", "addr", logAddr(addr), "err", err)
 		return nil, fmt.Errorf("core: %w", err)
+	}
+	if lc.Resumed() {
+		s.count.resumed.Add(1)
+	} else {
+		s.count.full.Add(1)
 	}
 	s.log.Debug("handshake", "addr", logAddr(addr), "resumed", lc.Resumed(), "took", time.Since(start))
 	return lc, nil

@@ -17,6 +17,7 @@ import (
 
 	"github.com/securelink-chat/securelink/core"
 	"github.com/securelink-chat/securelink/identity"
+	"github.com/securelink-chat/securelink/internal/metrics"
 	"github.com/securelink-chat/securelink/link"
 	"github.com/securelink-chat/securelink/wire"
 )
@@ -528,4 +529,41 @@ func FuzzRequest(f *testing.F) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// What an operator sees is how much was done, and nothing of whom.
+func TestMetricsCountWhatWasDone(t *testing.T) {
+	registry := metrics.New()
+	w := start(t, func(cfg *core.Config) { cfg.Metrics = registry })
+	alice, bob := w.person("Alice"), w.person("Bob")
+	a, b := w.guest(alice), w.guest(bob)
+	room := group(t, []*client{a, b}, []*person{alice, bob})
+	for _, c := range []*client{a, b} {
+		must[wire.WatchOK](c, wire.Watch{})
+	}
+	for range 3 {
+		must[wire.AppendOK](a, text(room, 1, "hello"))
+		b.entry()
+	}
+	refused(a, wire.NotFound, wire.Members{Room: newRoom()})
+	var out strings.Builder
+	if _, err := registry.WriteTo(&out); err != nil {
+		t.Fatal(err)
+	}
+	shown := out.String()
+	for _, want := range []string{
+		`securelink_core_handshakes_total{kind="full"} 2`, `securelink_core_logins_total 2`,
+		`securelink_core_entries_total 4`, // with the commit that let Bob in
+		`securelink_core_pushes_total 6`,  // three, to both
+		`securelink_core_refusals_total 1`, `securelink_core_commits_failed_total 0`, `securelink_core_commit_seconds_count `,
+	} {
+		if !strings.Contains(shown, "\n"+want) {
+			t.Errorf("%s is not shown:\n%s", want, shown)
+		}
+	}
+	for what, secret := range map[string][]byte{"a user": alice.user[:], "a device": alice.id[:], "a room": room[:]} {
+		if strings.Contains(shown, hex.EncodeToString(secret[:4])) {
+			t.Errorf("the metrics name %s", what)
+		}
+	}
 }

@@ -39,6 +39,7 @@ type job struct {
 type writer struct {
 	store  Committer
 	log    *slog.Logger
+	count  *counters
 	failed func() // a commit failed: called before jobs that built on it are refused
 
 	mu     sync.Mutex
@@ -56,8 +57,8 @@ type finished struct {
 	err  error
 }
 
-func newWriter(store Committer, log *slog.Logger, failed func()) *writer {
-	return &writer{store: store, log: log, failed: failed, wake: make(chan struct{}, 1), finish: make(chan finished, 1)}
+func newWriter(store Committer, log *slog.Logger, count *counters, failed func()) *writer {
+	return &writer{store: store, log: log, count: count, failed: failed, wake: make(chan struct{}, 1), finish: make(chan finished, 1)}
 }
 
 // submit queues a job without waiting. After an error done is not called.
@@ -198,11 +199,15 @@ func (w *writer) commitJobs(jobs []job) {
 	for i := range jobs {
 		changes = append(changes, jobs[i].changes...)
 	}
+	begin := time.Now()
 	err := w.store.Commit(context.Background(), changes)
+	w.count.commitSeconds.Observe(time.Since(begin).Seconds())
+	w.count.commitOf.Observe(float64(len(jobs)))
 	if err == nil {
 		w.finish <- finished{jobs, nil}
 		return
 	}
+	w.count.commitFailed.Add(1)
 	w.log.Error("commit failed", "jobs", len(jobs), "err", err)
 	// Jobs that wait may build on seqs that now do not exist. First nobody may
 	// build on them any more, then those that did are refused.

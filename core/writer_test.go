@@ -30,7 +30,7 @@ func TestRequestsThatAreReadyShareATransaction(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	const requests = 200
 	store := &countingStore{}
-	w := newWriter(store, slog.New(slog.DiscardHandler), func() {})
+	w := newWriter(store, slog.New(slog.DiscardHandler), newCounters(nil), func() {})
 	var loops, all sync.WaitGroup
 	loops.Go(w.run)
 	loops.Go(w.runFinish)

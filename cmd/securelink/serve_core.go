@@ -15,6 +15,7 @@ import (
 
 	"github.com/securelink-chat/securelink/bus/local"
 	"github.com/securelink-chat/securelink/core"
+	"github.com/securelink-chat/securelink/internal/metrics"
 	"github.com/securelink-chat/securelink/internal/profile"
 	"github.com/securelink-chat/securelink/link"
 	"github.com/securelink-chat/securelink/store/sqlite"
@@ -37,7 +38,8 @@ type coreConfig struct {
 	Name         string
 	Registration wire.Registration
 	Limits       wire.Limits
-	Backups      string // folder for the backup before an upgrade; empty: one in Data
+	Metrics      *metrics.Registry // may be nil
+	Backups      string            // folder for the backup before an upgrade; empty: one in Data
 }
 
 // runningCore is a core with what it stands on.
@@ -76,7 +78,7 @@ func openCore(ctx context.Context, cfg coreConfig, log *slog.Logger) (_ *running
 		return nil, fail(exitInternal, err, "")
 	}
 	r.Server, err = core.New(ctx, core.Config{Keys: keys, Store: r.Store, Bus: local.New(), Limits: &cfg.Limits, Registration: cfg.Registration,
-		Name: cfg.Name, Log: log})
+		Name: cfg.Name, Log: log, Metrics: cfg.Metrics})
 	if err != nil {
 		return nil, fail(exitInternal, err, "")
 	}

@@ -58,6 +58,7 @@ func runServer(ctx context.Context, cfg *config.Loaded, load func() (*config.Loa
 	s.registry.Runtime(version())
 	hup, stop := hangups()
 	defer stop()
+	settings.Metrics = s.registry
 	if s.core, err = openCore(ctx, settings, s.log.Logger); err != nil {
 		return err
 	}
