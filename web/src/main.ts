@@ -12,9 +12,10 @@ applySettings();
 
 const unknown: Site = { name: 'SecureLink', pin: '', version: '', build: '' };
 
+/** What the server says of itself; the page's head has asked for it already. */
 async function site(): Promise<Site> {
   try {
-    const answer = await fetch('/app.json', { credentials: 'omit' });
+    const answer = await fetch('/app.json');
     const found: unknown = await answer.json();
     if (typeof found !== 'object' || found === null) return unknown;
     const text = (name: keyof Site): string => {
@@ -29,8 +30,11 @@ async function site(): Promise<Site> {
 
 const target = document.getElementById('app');
 if (target) {
-  const here = await site();
-  const app = new App(connect(here), here);
+  // Nothing waits for anything: the form is there at once, and what is written
+  // into it is asked of the engine when that has come.
+  const found = site();
+  const app = new App(connect(found));
   app.link = link;
   mount(Root, { target, props: { app } });
+  app.site = await found;
 }

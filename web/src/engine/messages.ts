@@ -3,7 +3,9 @@ import type { Event } from './types.gen';
 
 /** What the page sends to its worker. */
 export type ToWorker =
-  | { readonly t: 'start'; readonly site: Site; readonly wasm: string; readonly origin: string }
+  | { readonly t: 'start'; readonly site: Site; readonly origin: string }
+  | { readonly t: 'module'; readonly module: WebAssembly.Module }
+  | { readonly t: 'module'; readonly problem: string }
   | { readonly t: 'ask'; readonly id: number; readonly ask: Ask };
 
 /** What a worker sends to its page. Replies are events of kind "reply" whose reply is the asker's id. */

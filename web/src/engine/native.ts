@@ -39,12 +39,10 @@ const profile = 'securelink';
 
 export interface Start {
   readonly site: Site;
-  readonly wasm: string;
+  readonly module: Promise<WebAssembly.Module>;
   readonly origin: string;
   readonly tell: (event: Event) => void;
 }
-
-let compiled: Promise<WebAssembly.Module> | null = null;
 
 /** The engine itself, in this worker. */
 export class Native {
@@ -62,15 +60,8 @@ export class Native {
   }
 
   static async start(options: Start): Promise<Native> {
-    compiled ??= WebAssembly.compileStreaming(fetch(options.wasm));
     const pairs = new Pairs();
-    const [module, storage] = await Promise.all([
-      compiled.catch((error: unknown) => {
-        compiled = null;
-        throw new Unusable('blocked', error instanceof Error ? error.message : '');
-      }),
-      Storage.open(profile),
-    ]);
+    const [module, storage] = await Promise.all([options.module, Storage.open(profile)]);
     const go = new Go();
     const instance = await WebAssembly.instantiate(module, go.importObject);
 

@@ -10,6 +10,9 @@ interface Pending {
   readonly reject: (error: Error) => void;
 }
 
+/** Compiles the engine while it comes; the page's head has asked for it already. */
+const compile = async (): Promise<WebAssembly.Module> => WebAssembly.compileStreaming(fetch(wasmURL));
+
 /** The engine in a worker: asks and events cross as plain data. */
 export class Remote implements Engine {
   #worker: Worker;
@@ -17,14 +20,20 @@ export class Remote implements Engine {
   #listeners = new Set<(event: Event | Fault) => void>();
   #next = 1;
 
-  constructor(site: Site) {
+  /** Loads worker and engine at once, and starts them when it is known what the server says of itself. */
+  constructor(site: Promise<Site>) {
     this.#worker = new Worker(trustedWorker(workerURL), { type: 'module', name: 'securelink' });
     this.#worker.onmessage = (message: MessageEvent<FromWorker>) => this.#take(message.data);
     this.#worker.onerror = (event) => {
       event.preventDefault();
       this.#tell({ kind: 'fault', fault: 'blocked', detail: event.message ?? '' });
     };
-    this.#post({ t: 'start', site, wasm: new URL(wasmURL, location.href).href, origin: location.origin });
+    void site.then((found) => this.#post({ t: 'start', site: found, origin: location.origin }));
+    // Here and not in the worker, which would begin a second later on a slow machine.
+    compile().then(
+      (module) => this.#post({ t: 'module', module }),
+      (error: unknown) => this.#post({ t: 'module', problem: error instanceof Error ? error.message : '' }),
+    );
   }
 
   ask(ask: Ask): Promise<Event> {

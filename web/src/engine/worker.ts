@@ -24,6 +24,15 @@ let native: Native | null = null;
 let follows = false;
 let channel: BroadcastChannel;
 
+/** The engine's code, which the page compiles. */
+let compiled: (module: WebAssembly.Module) => void;
+let broken: (error: Error) => void;
+const module = new Promise<WebAssembly.Module>((resolve, reject) => {
+  compiled = resolve;
+  broken = reject;
+});
+module.catch(() => undefined);
+
 /** The last event of each of these kinds is what a tab that comes later must know first. */
 const standing = new Map<string, Event>();
 /** Asks that the engine works on, by its own numbers. */
@@ -85,11 +94,11 @@ function heard(message: BetweenTabs): void {
   else if (follows && message.t === 'event' && (message.to === '' || message.to === me)) post({ t: 'event', event: message.event });
 }
 
-async function lead(site: Site, wasm: string, origin: string): Promise<never> {
+async function lead(site: Site, origin: string): Promise<never> {
   const wasFollowing = follows;
   follows = false;
   for (let first = true; ; first = false) {
-    native = await Native.start({ site, wasm, origin, tell: told });
+    native = await Native.start({ site, module, origin, tell: told });
     if (first && wasFollowing) fault('leads');
     between({ t: 'leads' });
     for (const { id, ask } of waiting.splice(0)) hand(id, ask);
@@ -101,7 +110,7 @@ async function lead(site: Site, wasm: string, origin: string): Promise<never> {
   }
 }
 
-async function start(site: Site, wasm: string, origin: string): Promise<void> {
+async function start(site: Site, origin: string): Promise<void> {
   if (!('locks' in navigator) || !globalThis.crypto?.subtle || typeof WebAssembly !== 'object' || typeof indexedDB !== 'object') {
     fault('too-old');
     return;
@@ -109,12 +118,12 @@ async function start(site: Site, wasm: string, origin: string): Promise<void> {
   channel = new BroadcastChannel('securelink');
   channel.onmessage = (message: MessageEvent<BetweenTabs>) => heard(message.data);
   try {
-    await navigator.locks.request(lockName, { ifAvailable: true }, (lock) => (lock ? lead(site, wasm, origin) : null));
+    await navigator.locks.request(lockName, { ifAvailable: true }, (lock) => (lock ? lead(site, origin) : null));
     follows = true;
     fault('follows');
     between({ t: 'hello', from: me });
     for (const { id, ask } of waiting.splice(0)) hand(id, ask);
-    await navigator.locks.request(lockName, () => lead(site, wasm, origin));
+    await navigator.locks.request(lockName, () => lead(site, origin));
   } catch (error) {
     if (error instanceof Unusable) fault(error.fault, error.message);
     else fault('crashed', error instanceof Error ? error.message : '');
@@ -123,6 +132,8 @@ async function start(site: Site, wasm: string, origin: string): Promise<void> {
 
 self.onmessage = (message: MessageEvent<ToWorker>) => {
   const data = message.data;
-  if (data.t === 'start') void start(data.site, data.wasm, data.origin);
-  else hand(data.id, data.ask);
+  if (data.t === 'start') void start(data.site, data.origin);
+  else if (data.t === 'ask') hand(data.id, data.ask);
+  else if ('module' in data) compiled(data.module);
+  else broken(new Unusable('blocked', data.problem));
 };

@@ -37,7 +37,7 @@ const keptTimelines = 6;
 /** Everything the page knows, and what it can ask for. One per page. */
 export class App {
   readonly engine: Engine;
-  readonly site: Site;
+  site = $state.raw<Site>({ name: 'SecureLink', pin: '', version: '', build: '' });
 
   account = $state.raw<Account | null>(null);
   conn = $state.raw<Conn>(quiet);
@@ -70,9 +70,8 @@ export class App {
   welcomeIn = $state('');
   #toast = 0;
 
-  constructor(engine: Engine, site: Site) {
+  constructor(engine: Engine) {
     this.engine = engine;
-    this.site = site;
     engine.listen((event) => this.#take(event));
   }
 

@@ -321,7 +321,7 @@ declare global {
   }
 }
 
-export function connect(_site: Site): Engine {
+export function connect(_site: Promise<Site>): Engine {
   window.fake = new Fake(new URLSearchParams(location.search));
   return window.fake;
 }
