@@ -171,7 +171,7 @@ func TestCrowdBringsDeviceInOnce(t *testing.T) {
 	}
 }
 
-func idOf(t *testing.T, text string) [16]byte {
+func idOf(t testing.TB, text string) [16]byte {
 	t.Helper()
 	raw, err := hex.DecodeString(text)
 	if err != nil || len(raw) != 16 {
@@ -223,7 +223,7 @@ func TestServerCannotAddGhost(t *testing.T) {
 }
 
 // copied is a storage with all that another one holds now.
-func copied(t *testing.T, from client.Storage) client.Storage {
+func copied(t testing.TB, from client.Storage) client.Storage {
 	t.Helper()
 	pairs, err := from.Load(context.Background(), client.Range{})
 	if err != nil {

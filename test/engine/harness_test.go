@@ -23,7 +23,7 @@ const patience = 60 * time.Second
 
 // server is a core that can be stopped and started again on its store.
 type server struct {
-	t      *testing.T
+	t      testing.TB
 	root   link.RootKey
 	store  core.Store
 	limits *wire.Limits
@@ -35,14 +35,14 @@ type server struct {
 	conns sync.WaitGroup
 }
 
-func newServer(t *testing.T) *server {
+func newServer(t testing.TB) *server {
 	t.Helper()
 	// People in tests talk faster than people.
 	limits := wire.DefaultLimits().With(wire.MessageBurst, 100_000).With(wire.MessageRate, 100_000)
 	return newServerOn(t, mem.New(), limits)
 }
 
-func newServerOn(t *testing.T, store core.Store, limits wire.Limits) *server {
+func newServerOn(t testing.TB, store core.Store, limits wire.Limits) *server {
 	t.Helper()
 	s := &server{t: t, root: link.GenerateRoot(), store: store, limits: &limits}
 	s.start()
@@ -93,7 +93,7 @@ func (s *server) Dial(ctx context.Context) (link.FrameConn, error) {
 
 // person is a client with everything that it has told.
 type person struct {
-	t       *testing.T
+	t       testing.TB
 	name    string
 	engine  *client.Engine
 	storage client.Storage
@@ -115,7 +115,7 @@ func (s *server) person(name string) *person {
 }
 
 type testLog struct {
-	t    *testing.T
+	t    testing.TB
 	name string
 }
 

@@ -1,3 +1,5 @@
+//go:build !js
+
 package engine
 
 import (
@@ -90,7 +92,7 @@ func TestAChangeThatHalfTheRoomCannotFollow(t *testing.T) {
 // key that nobody has: it replaces the key that the client has decoded from
 // their leaves, and from the nodes that are above them alone, in the client's
 // memory. What it signs, hashes and sends of them stays right.
-func (p *person) breaks(t *testing.T, room string, victims ...*person) {
+func (p *person) breaks(t testing.TB, room string, victims ...*person) {
 	t.Helper()
 	key, err := hpke.MLKEM768X25519().GenerateKey()
 	if err != nil {
@@ -134,7 +136,7 @@ func spoilField(node reflect.Value, key hpke.PublicKey) {
 }
 
 // group finds the MLS group of a room in the memory of a running client.
-func (p *person) group(t *testing.T, room string) *mls.Group {
+func (p *person) group(t testing.TB, room string) *mls.Group {
 	t.Helper()
 	id := roomID(t, room)
 	rooms := reflect.ValueOf(p.engine).Elem().FieldByName("rooms")
@@ -142,7 +144,7 @@ func (p *person) group(t *testing.T, room string) *mls.Group {
 	return (*mls.Group)(chat.Elem().FieldByName("state").Elem().FieldByName("group").UnsafePointer())
 }
 
-func roomID(t *testing.T, room string) wire.RoomID {
+func roomID(t testing.TB, room string) wire.RoomID {
 	t.Helper()
 	raw, err := hex.DecodeString(room)
 	if err != nil || len(raw) != 16 {
@@ -225,7 +227,7 @@ func TestExpelledMemberAndServerShowAnOldRoom(t *testing.T) {
 	}
 }
 
-func openStore(t *testing.T, file string) *sqlite.Store {
+func openStore(t testing.TB, file string) *sqlite.Store {
 	t.Helper()
 	store, err := sqlite.Open(t.Context(), file)
 	if err != nil {
@@ -236,7 +238,7 @@ func openStore(t *testing.T, file string) *sqlite.Store {
 }
 
 // twin is a second copy of somebody's device, as it is now.
-func (p *person) twin(t *testing.T) *person {
+func (p *person) twin(t testing.TB) *person {
 	t.Helper()
 	pairs, err := p.storage.Load(t.Context(), client.Range{})
 	if err != nil {

@@ -1,3 +1,5 @@
+//go:build !js
+
 package engine
 
 import (
@@ -23,7 +25,7 @@ type disk struct {
 	db     *sqlite.Store
 }
 
-func newDisk(t *testing.T, hold time.Duration) *disk {
+func newDisk(t testing.TB, hold time.Duration) *disk {
 	t.Helper()
 	limits := wire.DefaultLimits().With(wire.MessageBurst, 100_000).With(wire.MessageRate, 100_000).
 		With(wire.RestoreTime, uint64(hold.Milliseconds()))
@@ -34,7 +36,7 @@ func newDisk(t *testing.T, hold time.Duration) *disk {
 	return d
 }
 
-func (d *disk) open(t *testing.T) {
+func (d *disk) open(t testing.TB) {
 	t.Helper()
 	db, err := sqlite.Open(context.Background(), filepath.Join(d.folder, "core.db"))
 	if err != nil {
