@@ -112,8 +112,8 @@ func likeMap(t *testing.T, s client.Storage) {
 	model := map[string]string{}
 	for range 60 {
 		var batch []client.Put
-		for range 1 + rng.IntN(20) {
-			key := fmt.Sprintf("%c/%02x", 'a'+rng.IntN(3), rng.IntN(40))
+		for range 1 + rng.IntN(80) {
+			key := fmt.Sprintf("%c/%03x", 'a'+rng.IntN(3), rng.IntN(700))
 			if rng.IntN(4) == 0 {
 				batch = append(batch, client.Put{Key: []byte(key), Delete: true})
 				delete(model, key)
@@ -128,7 +128,7 @@ func likeMap(t *testing.T, s client.Storage) {
 		}
 		r := client.Range{Prefix: []byte{byte('a' + rng.IntN(3)), '/'}, Reverse: rng.IntN(2) == 0, Limit: rng.IntN(10)}
 		if rng.IntN(2) == 0 {
-			r.After = fmt.Appendf(nil, "%c/%02x", r.Prefix[0], rng.IntN(40))
+			r.After = fmt.Appendf(nil, "%c/%03x", r.Prefix[0], rng.IntN(700))
 		}
 		var want []client.Pair
 		keys := make([]string, 0, len(model))
