@@ -90,6 +90,7 @@ type chat struct {
 	typed     typingState
 	outside   map[wire.DeviceID]*newcomer // devices of members that are to come in, on this connection
 	suspect   string                      // a member who came in somebody\'s place, and is not accepted
+	retireAt  time.Time                   // when to look for guests that are gone
 	fetching  bool                        // a turn was asked for because of them
 	away      string                      // why this device gets nothing of the room
 	missed    time.Time                   // when the log of a restored server was first seen to end too early
@@ -219,7 +220,7 @@ func (c *chat) step(ctx context.Context, s *session) (time.Duration, error) {
 		// A new connection: whatever was pushed before may have a hole after
 		// it, and a turn to commit is gone.
 		c.met, c.inbox, c.behind = s, nil, true
-		c.outside, c.fetching, c.disowned = nil, false, nil
+		c.outside, c.fetching, c.disowned, c.retireAt = nil, false, nil, time.Time{}
 		c.commit.reset()
 	}
 	c.mu.Unlock()
@@ -265,7 +266,7 @@ func (c *chat) step(ctx context.Context, s *session) (time.Duration, error) {
 		return 0, err
 	}
 	next := never
-	for _, do := range []func(context.Context, *session) (time.Duration, error){c.disown, c.duties, c.bringIn, c.pursue, c.meetMembers, c.flush, c.stand} {
+	for _, do := range []func(context.Context, *session) (time.Duration, error){c.disown, c.duties, c.bringIn, c.retire, c.pursue, c.meetMembers, c.flush, c.stand} {
 		wait, err := do(ctx, s)
 		if err != nil {
 			return 0, err

@@ -216,6 +216,16 @@ func (c *chat) digest(ctx context.Context, b *batch, entry wire.Entry, result *r
 		c.refresh(b)
 	}
 	if result.Removed {
+		if len(result.Items) > 0 && result.Items[0].Kind == room.ItemRetired {
+			// It was let go for being away, and is back: it enters again, and
+			// what it wrote waits until then.
+			c.rebuild(b)
+			waiting := c.out
+			c.out = nil
+			c.leaveLocked(ctx, b, finished)
+			c.out, c.rec.Out, c.rec.Entering = waiting, 0, enterOpen
+			return nil
+		}
 		c.leaveLocked(ctx, b, finished)
 	}
 	return nil

@@ -49,6 +49,10 @@ func sentence(item room.Item) string {
 		return fmt.Sprintf("A device of %s was taken out.", subject)
 	case room.ItemRejoined:
 		return fmt.Sprintf("%s came back with a fresh key.", subject)
+	case room.ItemRetired:
+		return fmt.Sprintf("%s has not been here for a long time and was let go.", subject)
+	case room.ItemRefreshed:
+		return fmt.Sprintf("%s renewed the keys of a device.", item.Name)
 	case room.ItemTopic:
 		return fmt.Sprintf("%s set the topic: %s", who, item.Text)
 	case room.ItemRole:

@@ -36,3 +36,15 @@ func TestNamesAreNoSentences(t *testing.T) {
 		}
 	}
 }
+
+// Whatever happens in a room is a line that says something: a sentence of the
+// engine's, or one that interfaces put together from a kind that they know.
+func TestEveryItemSaysSomething(t *testing.T) {
+	theirs := map[string]bool{ItemJoined: true, ItemLeft: true, ItemRemoved: true, ItemCreated: true, ItemTitle: true}
+	for kind := room.ItemCreated; kind <= room.ItemRefreshed; kind++ {
+		item := room.Item{Kind: kind, Name: "Ann", Text: "text", Subjects: []room.Subject{{Name: "Bob"}}}
+		if sentence(item) == "" && !theirs[itemKinds[kind]] {
+			t.Errorf("items of kind %d say nothing", kind)
+		}
+	}
+}

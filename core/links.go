@@ -3,6 +3,7 @@ package core
 import (
 	"context"
 	"crypto/subtle"
+	"slices"
 	"time"
 
 	"github.com/securelink-chat/securelink/identity"
@@ -318,8 +319,12 @@ func (c *conn) doListRetired(ctx context.Context, req *wire.ListRetired) (any, e
 		return nil, err
 	}
 	for _, g := range gone {
-		if len(c.s.devices.of(g.Device)) == 0 {
-			out.Notices = append(out.Notices, c.s.notice(identity.NoticeRetired, req.Room, g.User, g.Device))
+		if len(c.s.devices.of(g.Device)) > 0 {
+			continue
+		}
+		out.Gone = append(out.Gone, wire.Route{User: g.User, Device: g.Device})
+		if i := slices.IndexFunc(req.Stays, func(stay wire.Stay) bool { return stay.Device == g.Device }); i >= 0 {
+			out.Notices = append(out.Notices, c.s.notice(identity.NoticeRetired, req.Room, g.User, req.Stays[i]))
 		}
 	}
 	return out, nil

@@ -337,13 +337,13 @@ func (c *conn) doClaimAdmin(ctx context.Context, r *wire.ClaimAdmin) (any, error
 		return nil, err
 	}
 	c.log.Info("administrator")
-	return wire.ClaimAdminOK{Notice: c.s.notice(identity.NoticeOwner, c.s.lounge, c.user, wire.DeviceID{})}, nil
+	return wire.ClaimAdminOK{Notice: c.s.notice(identity.NoticeOwner, c.s.lounge, c.user, wire.Stay{})}, nil
 }
 
 // notice is the delegate's signed word.
-func (s *Server) notice(kind identity.NoticeKind, room wire.RoomID, user wire.UserID, device wire.DeviceID) []byte {
-	n := identity.Notice{Kind: kind, Group: identity.GroupID(room), User: identity.UserID(user), Device: identity.DeviceID(device),
-		Delegation: s.cfg.Keys.Delegation}
+func (s *Server) notice(kind identity.NoticeKind, room wire.RoomID, user wire.UserID, stay wire.Stay) []byte {
+	n := identity.Notice{Kind: kind, Group: identity.GroupID(room), User: identity.UserID(user), Device: identity.DeviceID(stay.Device),
+		JoinID: identity.JoinID(stay.JoinID), Delegation: s.cfg.Keys.Delegation}
 	identity.SignNotice(s.cfg.Keys.Root, s.cfg.Keys.Delegate, &n)
 	return n.Encode()
 }

@@ -416,17 +416,21 @@ func TestRetiredGuestsAreNamedByTheDelegate(t *testing.T) {
 	lounge := w.server.Lounge()
 	must[wire.RoomState](a, wire.CreateRoom{Room: lounge, Kind: wire.RoomOpen, GroupInfo: []byte("info")})
 	must[wire.AppendOK](b, commit(lounge, 0, []*person{bob}, nil))
-	if got := must[wire.ListRetiredOK](a, wire.ListRetired{Room: lounge}); len(got.Notices) != 0 {
+	stays := []wire.Stay{{Device: alice.id, JoinID: wire.StayID{1}}, {Device: bob.id, JoinID: wire.StayID{2}}}
+	if got := must[wire.ListRetiredOK](a, wire.ListRetired{Room: lounge, Stays: stays}); len(got.Notices) != 0 || len(got.Gone) != 0 {
 		t.Error("somebody who is here is retired")
 	}
 	_ = b.conn.Close()
 	b.served <- <-b.served
-	got := must[wire.ListRetiredOK](a, wire.ListRetired{Room: lounge})
+	if got := must[wire.ListRetiredOK](a, wire.ListRetired{Room: lounge}); len(got.Notices) != 0 || len(got.Gone) != 1 {
+		t.Errorf("%d notices on stays that nobody named, %d gone", len(got.Notices), len(got.Gone))
+	}
+	got := must[wire.ListRetiredOK](a, wire.ListRetired{Room: lounge, Stays: stays})
 	if len(got.Notices) != 1 {
 		t.Fatalf("%d notices", len(got.Notices))
 	}
 	n, err := identity.DecodeNotice(got.Notices[0])
-	if err != nil || n.Verify(w.root.Public()) != nil || n.Kind != identity.NoticeRetired || wire.DeviceID(n.Device) != bob.id {
+	if err != nil || n.Verify(w.root.Public()) != nil || n.Kind != identity.NoticeRetired || wire.DeviceID(n.Device) != bob.id || n.JoinID != (identity.JoinID{2}) {
 		t.Errorf("%+v, %v", n, err)
 	}
 }

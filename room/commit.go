@@ -192,6 +192,12 @@ func (p *plan) want(i *Intent, now time.Time) error {
 		return p.link(i)
 	case IntentOwner:
 		return p.appoint(i.Notice)
+	case IntentRetire:
+		n, err := identity.DecodeNotice(i.Notice)
+		if err != nil {
+			return err
+		}
+		p.retire(n)
 	default:
 		return p.people(i)
 	}

@@ -297,6 +297,8 @@ func (r *Room) entered(e *Entry, own bool, res *Result) error {
 	if own {
 		r.st.target.author = r.self.User()
 		r.st.leafFresh = true
+	} else if r.st.known {
+		item.Kind = ItemRejoined
 	} else if author != (identity.UserID{}) && author != r.self.User() {
 		item.Kind, item.User = ItemAdded, author
 		item.Name, item.Own = r.nameOf(author), false
@@ -426,8 +428,11 @@ func (r *Room) leaveBehind(author seat, a *attest, res *Result) error {
 	}
 	me := seat{user: r.self.User(), device: r.self.Device(), credential: r.self.Credential}
 	out := Item{Kind: ItemRemoved, User: author.user, Device: author.device, Name: author.credential.Profile.Name, Subjects: []Subject{subjectOf(me)}}
-	if slices.ContainsFunc(a.statements, func(st *identity.Statement) bool { return st.Kind == identity.StatementLeave && st.User == me.user }) {
+	switch {
+	case slices.ContainsFunc(a.statements, func(st *identity.Statement) bool { return st.Kind == identity.StatementLeave && st.User == me.user }):
 		out = Item{Kind: ItemLeft, User: me.user, Device: me.device, Name: me.credential.Profile.Name, Own: true, Subjects: out.Subjects}
+	case slices.ContainsFunc(a.notices, func(n *identity.Notice) bool { return n.Kind == identity.NoticeRetired && n.Device == me.device }):
+		out.Kind, res.Alarms = ItemRetired, nil // it was away for long, and may come back
 	}
 	r.st.state = StateRemoved
 	res.Items = append(res.Items, out)

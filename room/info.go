@@ -11,6 +11,7 @@ type DeviceInfo struct {
 	Device identity.DeviceID
 	Class  identity.Class
 	Key    identity.PublicKey
+	JoinID identity.JoinID
 }
 
 // Member is a user in a room.
@@ -62,7 +63,7 @@ func (r *Room) Info() *Info {
 		m := Member{User: s.user, Name: s.credential.Profile.Name, Identity: s.credential.Certificate.Identity, Role: r.rules.role(s.user), Own: s.user == me}
 		for _, d := range r.who.seats {
 			if d.user == s.user {
-				m.Devices = append(m.Devices, DeviceInfo{d.device, d.credential.Certificate.Class, d.credential.Certificate.DeviceKey})
+				m.Devices = append(m.Devices, DeviceInfo{d.device, d.credential.Certificate.Class, d.credential.Certificate.DeviceKey, d.joinID})
 			}
 		}
 		info.Members = append(info.Members, m)

@@ -25,6 +25,7 @@ const (
 	IntentRefresh IntentKind = 11 // a new leaf for this device
 	IntentProfile IntentKind = 12 // Profile: the own name as shown here
 	IntentOwner   IntentKind = 13 // Notice: the server's delegate names the owner of an open room
+	IntentRetire  IntentKind = 14 // Notice: the server's delegate says that a guest is gone
 )
 
 // Intent is what somebody wants, as plain data that outlives lost races and

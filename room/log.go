@@ -151,6 +151,7 @@ const (
 	ItemUndone              // User took back a change of Subjects[0], who is removed by it
 	ItemWithheld            // a message whose body the server does not give
 	ItemUnreadable          // a message that its sender or the server has damaged
+	ItemRefreshed           // User gave a device new keys
 )
 
 // Subject is somebody that a line is about.

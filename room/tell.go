@@ -19,6 +19,9 @@ func (r *Room) tell(author seat, a *attest, oldRules *Rules, oldWho *roster, res
 			t.line(Item{Kind: ItemRenamed, User: now.user, Device: now.device, Name: now.credential.Profile.Name, Text: was.credential.Profile.Name}, now)
 		}
 	}
+	if len(res.Items) == 0 { // every commit gives its author's device new keys; this one did nothing else
+		t.line(Item{Kind: ItemRefreshed})
+	}
 }
 
 type teller struct {

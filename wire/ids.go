@@ -18,6 +18,9 @@ type DeviceID [16]byte
 // random, the same in every retry.
 type MessageID [16]byte
 
+// StayID names a device's time in a room; in its leaf (identity.JoinID).
+type StayID [16]byte
+
 // LinkID names a join link of a room; derived from the link's secret.
 type LinkID [16]byte
 

@@ -84,14 +84,24 @@ type DropKnock struct {
 }
 
 // ListRetired asks which members of an open room are gone for good: guests not
-// seen for the limit RetireAfter. Any member may then commit their removal.
+// seen for the limit RetireAfter. Any member may then commit their removal, by
+// the delegate's statement on the stay that he names: only members know those.
 type ListRetired struct {
-	Room RoomID `cbor:"1,keyasint"`
+	Room  RoomID `cbor:"1,keyasint"`
+	Stays []Stay `cbor:"2,keyasint,omitempty"`
 }
 
-// ListRetiredOK has the delegate's statements.
+// Stay is a device's time in a room.
+type Stay struct {
+	Device DeviceID `cbor:"1,keyasint"`
+	JoinID StayID   `cbor:"2,keyasint"`
+}
+
+// ListRetiredOK has who is gone, and the delegate's statements on the stays of
+// theirs that were named.
 type ListRetiredOK struct {
-	Notices [][]byte `cbor:"1,keyasint"` // identity.Notice, kind retired
+	Notices [][]byte `cbor:"1,keyasint,omitempty"` // identity.Notice, kind retired
+	Gone    []Route  `cbor:"2,keyasint,omitempty"`
 }
 
 func (CreateLink) Op() Op  { return OpCreateLink }
