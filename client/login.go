@@ -133,6 +133,22 @@ func (e *Engine) enrolled(ctx context.Context, raw []byte) error {
 	return e.signIn(ctx, s, a)
 }
 
+// reopen makes the account anew that a restored server does not know: user and
+// device are keys, which are here. A login name is not; the user has to choose
+// it again.
+func (e *Engine) reopen(ctx context.Context, s *session, a account) error {
+	named := a.Login != ""
+	a.State, a.Login = AccountGuest, ""
+	if err := e.finishAccount(ctx, s, a, wire.Guest{Account: a.wire(s), Token: token(a.Token)}); err != nil {
+		return err
+	}
+	if named {
+		alarm := Alarm{Code: "log-reset", Text: "The restored server does not know your login name and password any more.", Hint: "You are in with your keys. Register again to log in on other devices."}
+		e.out.tell(Event{Kind: EvAlarm, Alarm: &alarm})
+	}
+	return nil
+}
+
 // awaitApproval asks until another device has let this one in. Only the
 // connection on which the password was typed hears of it by itself.
 func (e *Engine) awaitApproval(ctx context.Context, s *session, a account) {
@@ -221,6 +237,9 @@ func (e *Engine) signIn(ctx context.Context, s *session, a account) error {
 		// The answer to the first request may have been lost: asking again
 		// for the same identity finds what there is.
 		return e.finishAccount(ctx, s, a, wire.Guest{Account: a.wire(s), Token: token(a.Token)})
+	}
+	if s.restored > 0 && errors.Is(err, wire.Refuse(wire.BadCredentials)) {
+		return e.reopen(ctx, s, a)
 	}
 	if errors.Is(err, wire.Refuse(wire.DeviceGone)) {
 		a.State = AccountRevoked

@@ -25,7 +25,7 @@ const (
 	keptEntries = 1000 // of a room, as the server delivered them
 	refillPage  = 200
 	refillBytes = 200 << 10
-	resetRetry  = time.Second
+	resetRetry  = 3 * time.Second
 	resetSlot   = 250 // where among the lines of an entry the alarm stands
 )
 
@@ -119,7 +119,11 @@ func (c *chat) reconcile(ctx context.Context, s *session) (ready bool, err error
 			return false, err
 		}
 		if !found {
-			return false, c.lostRoom()
+			back, err := c.comeBack(ctx, s)
+			if err != nil || !back {
+				return false, err
+			}
+			continue
 		}
 		c.mu.Lock()
 		position, chain := c.state.Position()
@@ -294,16 +298,29 @@ func (c *chat) tellLoss(b *batch, lost loss, seq uint64) {
 	c.alarm(b, room.Alarm{Code: "log-reset", Seq: seq, Text: text + " " + lost.outcome}, seq, resetSlot, time.Now().UnixMilli())
 }
 
-// lostRoom says that the server does not know of this device in the room.
-func (c *chat) lostRoom() error {
+// comeBack takes this device's place in the room again, when its account was
+// lost with the backup and the members have given back the entry that brought
+// it in.
+func (c *chat) comeBack(ctx context.Context, s *session) (bool, error) {
+	e := c.e
+	e.mu.Lock()
+	me := wire.Route{User: e.account.user(), Device: e.account.Device}
+	e.mu.Unlock()
+	err := s.call(ctx, wire.Key{}, wire.RouteChange{Room: c.id, Add: []wire.Route{me}}, nil)
+	if err == nil {
+		return true, nil
+	}
+	if !errors.Is(err, wire.Refuse(wire.NotFound)) {
+		return false, err
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	const why = "The server was restored from a backup and has lost this device's place in the room. It waits until another member gives it back."
+	const why = "The restored server does not know that this device is in the room. It waits until another member gives that back."
 	if c.away != why {
 		c.away = why
 		c.notifyLocked()
 	}
-	return nil
+	return false, nil
 }
 
 // goOn follows a log that goes on without what this device has seen of it: over

@@ -56,13 +56,13 @@ func (c *conn) doRefill(ctx context.Context, req *wire.Refill) (any, error) {
 		return nil, wire.Refuse(wire.Conflict)
 	}
 	var taken []*appending
-	head, members := r.head, maps.Clone(r.members)
+	head, places := r.head, &refillPlaces{members: maps.Clone(r.members), known: known, absent: map[wire.DeviceID]RouteRecord{}}
 	for i := range entries {
 		if entries[i].Seq <= head.Seq {
 			continue
 		}
 		a := &appending{c: c, room: r, entry: entries[i]}
-		if err := a.takeBackLocked(head, members, known); err != nil {
+		if err := a.takeBackLocked(head, places); err != nil {
 			return nil, err
 		}
 		head = a.head
@@ -71,7 +71,7 @@ func (c *conn) doRefill(ctx context.Context, req *wire.Refill) (any, error) {
 	if len(taken) == 0 {
 		return wire.RefillOK{Seq: head.Seq}, nil
 	}
-	return wire.RefillOK{Seq: head.Seq}, c.refillLocked(ctx, r, members, taken)
+	return wire.RefillOK{Seq: head.Seq}, c.refillLocked(ctx, r, places.members, taken)
 }
 
 // readRefill decodes the entries and finds the devices that they route.
@@ -101,9 +101,16 @@ func (c *conn) readRefill(ctx context.Context, req *wire.Refill) ([]wire.Entry, 
 	return entries, known, nil
 }
 
+// refillPlaces is who is routed while entries are taken back.
+type refillPlaces struct {
+	members map[wire.DeviceID]RouteRecord
+	known   map[wire.DeviceID]bool        // devices that the core knows
+	absent  map[wire.DeviceID]RouteRecord // those of accounts that the backup lacks
+}
+
 // takeBackLocked makes the entry the next one after head, with what it changed
 // in the list of who is routed.
-func (a *appending) takeBackLocked(head Head, members map[wire.DeviceID]RouteRecord, known map[wire.DeviceID]bool) error {
+func (a *appending) takeBackLocked(head Head, places *refillPlaces) error {
 	r, e := a.room, &a.entry
 	if e.Seq != head.Seq+1 {
 		return &wire.Error{Code: wire.Stale, Refusal: wire.Refusal{Seq: head.Seq}}
@@ -126,27 +133,45 @@ func (a *appending) takeBackLocked(head Head, members map[wire.DeviceID]RouteRec
 	if e.PayloadBlob != nil {
 		a.changes = append(a.changes, KeepBlob{Room: r.id, Hash: *e.PayloadBlob})
 	}
+	places.changeLocked(a)
+	return nil
+}
+
+// changeLocked carries out what an entry changed. A device whose account is
+// lost gets a place that it has left, so that it can take itself back in when
+// it has come back, unless a later entry removes it.
+func (p *refillPlaces) changeLocked(a *appending) {
+	r, e, now := a.room, &a.entry, a.c.s.now()
 	for _, out := range e.Removed {
-		if m, ok := members[out.Device]; ok {
-			delete(members, out.Device)
-			m.Until, m.OutAt = e.Seq, a.c.s.now()
+		if m, ok := p.members[out.Device]; ok {
+			delete(p.members, out.Device)
+			m.Until, m.OutAt = e.Seq, now
 			a.removed = append(a.removed, m)
+			a.changes = append(a.changes, PutRoute{m})
+		}
+		if m, ok := p.absent[out.Device]; ok {
+			m.Until, m.OutAt = e.Seq, 0
 			a.changes = append(a.changes, PutRoute{m})
 		}
 	}
 	for _, in := range e.Added {
-		m, routed := members[in.Device]
+		m, routed := p.members[in.Device]
 		if !routed {
-			m = RouteRecord{Room: r.id, User: in.User, Device: in.Device, From: max(head.Handshake, 1)}
+			m = RouteRecord{Room: r.id, User: in.User, Device: in.Device, From: max(a.head.Handshake-1, 1)}
 		}
-		if known[in.Device] && len(members) < r.s.limits.Get(wire.RoutesPerRoom) {
+		switch {
+		case !p.known[in.Device]:
+			m.Until, m.OutAt = e.Seq, now
+			p.absent[in.Device] = m
+		case len(p.members) < r.s.limits.Get(wire.RoutesPerRoom):
 			m.Until, m.OutAt = 0, 0
-			members[in.Device] = m
+			p.members[in.Device] = m
 			a.added = append(a.added, m)
-			a.changes = append(a.changes, PutRoute{m})
+		default:
+			continue
 		}
+		a.changes = append(a.changes, PutRoute{m})
 	}
-	return nil
 }
 
 // refillLocked commits what was taken back and waits until it is durable; the

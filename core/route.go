@@ -29,7 +29,7 @@ func (c *conn) doRoute(ctx context.Context, req *wire.RouteChange) (any, error) 
 		}
 		if p, ok, err := c.s.store.Route(ctx, req.Room, add.Device); err != nil {
 			return nil, err
-		} else if ok {
+		} else if ok && p.User == add.User {
 			places[add.Device] = p
 		}
 	}

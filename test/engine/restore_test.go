@@ -131,8 +131,11 @@ func TestRestoredServerGetsBackWhatItLost(t *testing.T) {
 	alice.must(client.Request{Op: client.OpTitle, Room: room, Text: "Relatives"})
 	alice.must(client.Request{Op: client.OpRemove, Room: room, User: carol.account().User})
 	carol.inRoom(room, "end", func(r client.Room) bool { return r.State == client.RoomRemoved })
+	erin := d.register("Erin") // her account is lost with the rest
+	alice.bring(room, erin)
 	alice.say(room, "last")
 	bob.hears(room, "last")
+	erin.hears(room, "last")
 	alice.hears(room, "last")
 	before := alice.texts(room)
 	known := d.end(room)
@@ -146,12 +149,16 @@ func TestRestoredServerGetsBackWhatItLost(t *testing.T) {
 	d.start()
 	dave.run(d.server)
 	bob.say(room, "after")
-	for _, p := range []*person{alice, bob, dave} {
+	for _, p := range []*person{alice, bob, dave, erin} {
 		p.hears(room, "after")
 		p.hears(room, "while it was away")
 	}
+	erin.say(room, "still with you")
+	for _, p := range []*person{alice, bob, dave, erin} {
+		p.hears(room, "still with you")
+	}
 	want := alice.texts(room)
-	if len(want) != len(before)+2 || !slices.Equal(want[:len(before)], before) {
+	if len(want) != len(before)+3 || !slices.Equal(want[:len(before)], before) {
 		t.Errorf("alice read %d messages before, and now %d:\n%q", len(before), len(want), want)
 	}
 	for _, p := range []*person{bob, dave} {
@@ -165,7 +172,7 @@ func TestRestoredServerGetsBackWhatItLost(t *testing.T) {
 			t.Errorf("%s was warned %q, not that %s", p.name, got, lost)
 		}
 	}
-	for _, p := range []*person{alice, bob, dave} {
+	for _, p := range []*person{alice, bob, dave, erin} {
 		for _, code := range []string{"rollback", "fork", "replay", "gap", "reorder", "clone", "ghost-device"} {
 			if got := p.alarms(room, code); len(got) != 0 {
 				t.Errorf("%s was warned of %s: %q", p.name, code, got)
