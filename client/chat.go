@@ -89,7 +89,7 @@ type chat struct {
 	alarms    int           // of CheckHead, since the start
 	typed     typingState
 	outside   map[wire.DeviceID]*newcomer // devices of members that are to come in, on this connection
-	suspect   string                      // a member who came in somebody\'s place, and is not accepted
+	suspect   string                      // a member who came in somebody's place, and is not accepted
 	retireAt  time.Time                   // when to look for guests that are gone
 	fetching  bool                        // a turn was asked for because of them
 	away      string                      // why this device gets nothing of the room
