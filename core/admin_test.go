@@ -67,13 +67,13 @@ func TestRetiredByTheOperator(t *testing.T) {
 	if err := w.server.RetireGuest(t.Context(), bob.user); err != nil {
 		t.Fatal(err)
 	}
-	if got := must[wire.ListRetiredOK](a, wire.ListRetired{Room: lounge}); len(got.Notices) != 1 {
-		t.Errorf("%d retired, want 1", len(got.Notices))
+	if got := must[wire.ListRetiredOK](a, wire.ListRetired{Room: lounge}); len(got.Gone) != 1 {
+		t.Errorf("%d retired, want 1", len(got.Gone))
 	}
 	w.audited("guest retired")
 	w.guest(bob)
 	must[wire.AppendOK](a, text(lounge, joined.Seq, "the writer has done what waited before this"))
-	if got := must[wire.ListRetiredOK](a, wire.ListRetired{Room: lounge}); len(got.Notices) != 0 {
+	if got := must[wire.ListRetiredOK](a, wire.ListRetired{Room: lounge}); len(got.Gone) != 0 {
 		t.Error("who came back is retired")
 	}
 }

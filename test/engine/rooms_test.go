@@ -248,20 +248,11 @@ func TestSecondDevice(t *testing.T) {
 		t.Fatal("a wrong password opened the account")
 	}
 	phone.must(client.Request{Op: client.OpLogin, Login: "alice", Password: "correct horse Alice"})
-	var code string
-	phone.until("code", func() bool {
-		for _, ev := range phone.events {
-			if ev.Kind == client.EvCode && ev.Code != "" {
-				code = ev.Code
-			}
-		}
-		return code != ""
-	})
+	code := phone.code()
 	if ev := alice.ask(client.Request{Op: client.OpApprove, Text: "ABCD-EFGH-JKMN-PQRS"}); ev.Problem == nil {
 		t.Fatal("a wrong code was approved")
 	}
 	alice.must(client.Request{Op: client.OpApprove, Text: strings.ToLower(code)})
-	phone.until("approval", func() bool { return true })
 	phone.inRoom(room, "place in the room", func(r client.Room) bool { return r.State == client.RoomMember })
 	alice.say(room, "after")
 	phone.hears(room, "after")
