@@ -69,6 +69,7 @@ type talk struct {
 	order       []string               // their ids, oldest first
 	noted       map[string]bool        // rooms whose news were mentioned
 	asked       string                 // room that this user waits to be let into
+	waits       bool                   // said that this device waits to be let into rooms
 	asking      func(string)           // takes the next line, instead of a message
 	blocked     string                 // why nothing can be written in the room that is shown
 	blockedAt   time.Time
