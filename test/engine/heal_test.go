@@ -38,6 +38,7 @@ func TestOldCopyOfAProfileIsLetInAgain(t *testing.T) {
 	alice.hears(room, "three")
 	alice.say(room, "welcome back")
 	bob.hears(room, "welcome back")
+	alice.hears(room, "welcome back")
 	for _, p := range []*person{alice, bob} {
 		if n := p.lines(room, "came back with a fresh key"); n != 1 {
 			t.Errorf("%s has %d lines that Bob is back", p.name, n)
