@@ -51,6 +51,7 @@ type chatRecord struct {
 	Preview   string
 	Starved   bool
 	NextOut   uint64
+	Founder   bool          // this device made the room
 	Restored  uint64        // newest restore of the server that the room was reconciled with
 	Shifts    []shift       // of the timeline against the log
 	Warned    []wire.UserID // members who came in somebody's place

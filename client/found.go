@@ -122,6 +122,7 @@ func (e *Engine) make(ctx context.Context, spec room.Spec, rec chatRecord) (*Roo
 		return &view, nil
 	}
 	c.rec, c.trouble = rec, nil
+	c.rec.Founder = true
 	err = c.installLocked(ctx, state, made.Records)
 	c.mu.Unlock()
 	if err != nil {

@@ -76,9 +76,9 @@ func (c *chat) giveBack(ctx context.Context, s *session, after, upTo uint64) err
 	return err
 }
 
-// comeBack takes this device's place in the room again, when its account was
+// comeBack takes this device's place in the room again: when its account was
 // lost with the backup and the members have given back the entry that brought
-// it in.
+// it in, or when the room was lost and this device has made it.
 func (c *chat) comeBack(ctx context.Context, s *session) (bool, error) {
 	e := c.e
 	e.mu.Lock()
@@ -90,6 +90,20 @@ func (c *chat) comeBack(ctx context.Context, s *session) (bool, error) {
 	}
 	if !errors.Is(err, wire.Refuse(wire.NotFound)) {
 		return false, err
+	}
+	c.mu.Lock()
+	request := wire.CreateRoom{Room: c.id, Kind: wire.RoomKind(c.rec.Kind)}
+	if peer := c.rec.Peer; request.Kind == wire.RoomDirect {
+		request.Peer = &peer
+	}
+	again := c.rec.Founder && c.away == "" // once is enough: if it is there, others are in it
+	c.mu.Unlock()
+	if again {
+		err := s.call(ctx, wire.Key{}, request, nil)
+		var refused *wire.Error
+		if !errors.As(err, &refused) {
+			return err == nil, err
+		}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

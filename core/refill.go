@@ -23,16 +23,17 @@ const heldTime = time.Hour
 func (s *Server) restoredAt() uint64 { return s.incarnation * 1000 }
 
 // endsAtBackupLocked reports whether nothing has followed what a backup had,
-// but what was given back.
+// but what was given back. A backup had nothing of a room that was made since,
+// and that its founder makes again.
 func (r *room) endsAtBackupLocked() bool {
 	at := r.s.restoredAt()
-	return at != 0 && r.head.Time < at && r.rec.Created < at
+	return at != 0 && r.head.Time < at
 }
 
 // heldLocked is how long the room takes nothing new, because members may have
 // something to give back first.
 func (r *room) heldLocked(now time.Time) time.Duration {
-	if !r.endsAtBackupLocked() || now.Sub(time.UnixMilli(int64(r.s.restoredAt()))) > heldTime {
+	if !r.endsAtBackupLocked() || r.rec.Created >= r.s.restoredAt() || now.Sub(time.UnixMilli(int64(r.s.restoredAt()))) > heldTime {
 		return 0
 	}
 	return r.s.opened.Add(r.s.limits.Time(wire.RestoreTime)).Sub(now)

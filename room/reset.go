@@ -8,7 +8,12 @@ import (
 
 // Chain is the log's chain after an entry that this device remembers: the last
 // 1,024 that it has examined.
-func (r *Room) Chain(seq uint64) (Hash, bool) { return r.hashAt(seq) }
+func (r *Room) Chain(seq uint64) (Hash, bool) {
+	if seq == 0 {
+		return LogStart(r.id), true
+	}
+	return r.hashAt(seq)
+}
 
 // Rewind goes back to an earlier place of the log, after the server's delegate
 // has signed that what followed it is lost and nobody could give it back. It

@@ -131,6 +131,10 @@ func TestRestoredServerGetsBackWhatItLost(t *testing.T) {
 	alice.must(client.Request{Op: client.OpTitle, Room: room, Text: "Relatives"})
 	alice.must(client.Request{Op: client.OpRemove, Room: room, User: carol.account().User})
 	carol.inRoom(room, "end", func(r client.Room) bool { return r.State == client.RoomRemoved })
+	fresh := bob.must(client.Request{Op: client.OpCreate, Text: "Made since"}).Room.ID
+	bob.bring(fresh, alice)
+	alice.say(fresh, "a new room")
+	bob.hears(fresh, "a new room")
 	erin := d.register("Erin") // her account is lost with the rest
 	alice.bring(room, erin)
 	alice.say(room, "last")
@@ -157,6 +161,10 @@ func TestRestoredServerGetsBackWhatItLost(t *testing.T) {
 	for _, p := range []*person{alice, bob, dave, erin} {
 		p.hears(room, "still with you")
 	}
+	bob.say(fresh, "is here again")
+	alice.hears(fresh, "is here again")
+	alice.say(fresh, "with all of us")
+	bob.hears(fresh, "with all of us")
 	want := alice.texts(room)
 	if len(want) != len(before)+3 || !slices.Equal(want[:len(before)], before) {
 		t.Errorf("alice read %d messages before, and now %d:\n%q", len(before), len(want), want)
