@@ -10,7 +10,6 @@ import (
 
 	"github.com/securelink-chat/securelink/client"
 	"github.com/securelink-chat/securelink/core"
-	"github.com/securelink-chat/securelink/link"
 	"github.com/securelink-chat/securelink/wire"
 )
 
@@ -97,9 +96,7 @@ func (s *server) lies(changes ...core.Change) {
 // device that approved it is away, and it reads what follows.
 func TestAnyMemberBringsDeviceIn(t *testing.T) {
 	s := newServer(t)
-	alice, bob := s.register("Alice"), s.register("Bob")
-	room := alice.must(client.Request{Op: client.OpCreate, Text: "Family"}).Room.ID
-	alice.bring(room, bob)
+	alice, bob, room := s.pair()
 	alice.say(room, "before")
 	bob.hears(room, "before")
 	bob.stop()
@@ -131,31 +128,22 @@ func TestAnyMemberBringsDeviceIn(t *testing.T) {
 // A crowd is told of a new device at once: one of them brings it in, and its
 // key packages are not claimed by all.
 func TestCrowdBringsDeviceInOnce(t *testing.T) {
-	const crowd = 20
+	const crowd = 49
 	s := newServer(t)
-	pair, err := link.GenerateKey()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.rsa = oneKey{pair}
+	people, lounge, _ := s.crowd(crowd)
 	alice := s.register("Alice")
-	lounge := alice.must(client.Request{Op: client.OpJoin, Text: "lounge"}).Room.ID
-	people := []*person{alice}
-	for i := range crowd {
-		p, _ := s.guest(fmt.Sprintf("Guest %d", i))
-		people = append(people, p)
-	}
+	alice.must(client.Request{Op: client.OpJoin, Room: lounge})
 	phone, code := s.asks("Alice's phone", "alice", "correct horse Alice")
 	phone.stop()
 	alice.must(client.Request{Op: client.OpApprove, Text: code})
 	alice.stop()
 	phone.run(s)
 	phone.inRoom(lounge, "place in the Lounge", func(r client.Room) bool { return r.State == client.RoomMember })
-	for _, p := range people[1:] {
+	for _, p := range people {
 		p.inRoom(lounge, "crowd", func(r client.Room) bool { return r.Members == crowd+1 })
 	}
 	phone.say(lounge, "all here?")
-	for _, p := range people[1:] {
+	for _, p := range people {
 		p.hears(lounge, "all here?")
 		if n := p.devicesIn(lounge, "Alice"); n != 2 {
 			t.Errorf("%s sees %d devices of Alice", p.name, n)
@@ -168,6 +156,8 @@ func TestCrowdBringsDeviceInOnce(t *testing.T) {
 	}
 	if claimed := 20 - left; claimed < 1 || claimed > 4 {
 		t.Errorf("%d members claimed %d key packages for one place", crowd, claimed)
+	} else {
+		t.Logf("%d members claimed %d key packages for one place", crowd, claimed)
 	}
 }
 
@@ -185,9 +175,7 @@ func idOf(t testing.TB, text string) [16]byte {
 // in by the same way.
 func TestServerCannotAddGhost(t *testing.T) {
 	s := newServer(t)
-	alice, bob := s.register("Alice"), s.register("Bob")
-	room := alice.must(client.Request{Op: client.OpCreate, Text: "Family"}).Room.ID
-	alice.bring(room, bob)
+	alice, bob, room := s.pair()
 	mallory := s.register("Mallory")
 	ghost := wire.DeviceID(idOf(t, mallory.account().Device))
 	record, ok, err := s.store.Device(context.Background(), ghost)
@@ -244,9 +232,7 @@ func copied(t testing.TB, from client.Storage) client.Storage {
 // enters later. Every device of the user says so, once.
 func TestRevokedDeviceReadsNothing(t *testing.T) {
 	s := newServer(t)
-	alice, bob := s.register("Alice"), s.register("Bob")
-	room := alice.must(client.Request{Op: client.OpCreate, Text: "Family"}).Room.ID
-	alice.bring(room, bob)
+	alice, bob, room := s.pair()
 	phone, tablet := s.second(alice, "phone"), s.second(alice, "tablet")
 	for _, p := range []*person{phone, tablet} {
 		p.inRoom(room, "place in the room", func(r client.Room) bool { return r.State == client.RoomMember })

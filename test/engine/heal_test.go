@@ -13,9 +13,7 @@ import (
 // again and is; there is one line about it, for everybody.
 func TestOldCopyOfAProfileIsLetInAgain(t *testing.T) {
 	s := newServer(t)
-	alice, bob := s.register("Alice"), s.register("Bob")
-	room := alice.must(client.Request{Op: client.OpCreate, Text: "Family"}).Room.ID
-	alice.bring(room, bob)
+	alice, bob, room := s.pair()
 	bob.say(room, "one")
 	alice.hears(room, "one")
 	bob.stop()

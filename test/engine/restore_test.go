@@ -222,9 +222,7 @@ func TestSilentStepBackIsARollback(t *testing.T) {
 // again: everybody ends with the same.
 func TestRoomGoesOnBeforeLostMessagesComeBack(t *testing.T) {
 	d := newDisk(t, time.Millisecond)
-	alice, bob := d.register("Alice"), d.register("Bob")
-	room := alice.must(client.Request{Op: client.OpCreate, Text: "Family"}).Room.ID
-	alice.bring(room, bob)
+	alice, bob, room := d.pair()
 	alice.say(room, "before")
 	bob.hears(room, "before")
 	bob.stop()

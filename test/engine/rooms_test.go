@@ -53,6 +53,15 @@ func (p *person) bring(room string, guest *person) {
 	guest.inRoom(room, "place in the room", func(r client.Room) bool { return r.State == client.RoomMember })
 }
 
+// pair is two people in a room of their own, which Alice has made.
+func (s *server) pair() (alice, bob *person, room string) {
+	s.t.Helper()
+	alice, bob = s.register("Alice"), s.register("Bob")
+	room = alice.must(client.Request{Op: client.OpCreate, Text: "Family"}).Room.ID
+	alice.bring(room, bob)
+	return alice, bob, room
+}
+
 func TestInvitedPeopleTalk(t *testing.T) {
 	s := newServer(t)
 	alice, bob, carol := s.register("Alice"), s.register("Bob"), s.register("Carol")
