@@ -73,34 +73,35 @@ type chat struct {
 	id   wire.RoomID
 	wake chan struct{} // something is to be done; room for one
 
-	mu        sync.Mutex
-	rec       chatRecord
-	state     *room.Room  // nil: not in it
-	out       []*outgoing // in the order in which they were written
-	intents   []*intention
-	inbox     []wire.Entry // pushed and not examined, in order
-	behind    bool         // the log has more than inbox
-	met       *session     // whose Watch covers this room
-	routed    *session     // on which the list of devices was looked at
-	welcomes  []wire.Welcome
-	commit    commitState
-	due       map[room.TodoKind]time.Time
-	changed   chan struct{} // closed and replaced when rec or state change
-	trouble   error         // why it could not be entered
-	alarms    int           // of CheckHead, since the start
-	typed     typingState
-	outside   map[wire.DeviceID]*newcomer // devices of members that are to come in, on this connection
-	suspect   string                      // a member who came in somebody's place, and is not accepted
-	retireAt  time.Time                   // when to look for guests that are gone
-	fetching  bool                        // a turn was asked for because of them
-	away      string                      // why this device gets nothing of the room
-	missed    time.Time                   // when the log of a restored server was first seen to end too early
-	republish bool                        // entries were given back: what strangers join by may be older
-	disowned  map[wire.DeviceID]bool      // own devices whose revocation was written here, on this connection
-	mates     company
-	door      *session // on which it was looked who waits at the door, or whether this device still does
-	askers    []asker
-	linked    []knownLink // the room's links, as the server last had them
+	mu         sync.Mutex
+	rec        chatRecord
+	state      *room.Room  // nil: not in it
+	out        []*outgoing // in the order in which they were written
+	intents    []*intention
+	inbox      []wire.Entry // pushed and not examined, in order
+	behind     bool         // the log has more than inbox
+	met        *session     // whose Watch covers this room
+	routed     *session     // on which the list of devices was looked at
+	welcomes   []wire.Welcome
+	commit     commitState
+	due        map[room.TodoKind]time.Time
+	changed    chan struct{} // closed and replaced when rec or state change
+	trouble    error         // why it could not be entered
+	alarms     int           // of CheckHead, since the start
+	typed      typingState
+	outside    map[wire.DeviceID]*newcomer // devices of members that are to come in, on this connection
+	acquainted acquainted                  // with whom the members were compared
+	suspect    string                      // a member who came in somebody's place, and is not accepted
+	retireAt   time.Time                   // when to look for guests that are gone
+	fetching   bool                        // a turn was asked for because of them
+	away       string                      // why this device gets nothing of the room
+	missed     time.Time                   // when the log of a restored server was first seen to end too early
+	republish  bool                        // entries were given back: what strangers join by may be older
+	disowned   map[wire.DeviceID]bool      // own devices whose revocation was written here, on this connection
+	mates      company
+	door       *session // on which it was looked who waits at the door, or whether this device still does
+	askers     []asker
+	linked     []knownLink // the room's links, as the server last had them
 }
 
 func (e *Engine) newChat(id wire.RoomID) *chat {

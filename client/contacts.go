@@ -42,6 +42,9 @@ func (e *Engine) hold(ctx context.Context, user wire.UserID, login string, fresh
 		sameName := fresh && !known.Asked && p.Verified && identity.Confusable(p.Name, known.Name)
 		known.Changed = known.Changed || sameLogin || sameName
 	}
+	if known.Login != login || known.Changed {
+		e.contacts++
+	}
 	known.Asked = true
 	if login != "" {
 		known.Login = login
@@ -56,6 +59,7 @@ func (e *Engine) hold(ctx context.Context, user wire.UserID, login string, fresh
 func (e *Engine) acceptLocked(user wire.UserID) []Put {
 	known := e.peers[user]
 	known.Changed = false
+	e.contacts++
 	batch := []Put{put(key(keyPeer, user[:]), *known)}
 	for other, replaced := range e.peers {
 		if other != user && known.Login != "" && replaced.Login == known.Login {
@@ -111,13 +115,13 @@ func (c *chat) blocked() string {
 // know yet, before anything is sent to them, and warns of those who came in
 // somebody's place.
 func (c *chat) meetMembers(ctx context.Context, s *session) (time.Duration, error) {
-	strangers, err := c.strangers()
-	if err != nil {
-		return never, err
+	strangers, now := c.strangers()
+	if now == (acquainted{}) {
+		return never, nil
 	}
 	for _, user := range strangers {
 		if !c.e.mayAsk(time.Now()) {
-			break
+			return time.Hour, c.warn(ctx)
 		}
 		found, err := c.e.findUser(ctx, s, user.String())
 		var refused *wire.Error
@@ -137,16 +141,35 @@ func (c *chat) meetMembers(ctx context.Context, s *session) (time.Duration, erro
 	if len(strangers) > 0 {
 		c.e.lookAgain()
 	}
-	return never, c.warn(ctx)
+	if err := c.warn(ctx); err != nil {
+		return never, err
+	}
+	c.mu.Lock()
+	c.acquainted = now
+	c.mu.Unlock()
+	return never, nil
+}
+
+// acquainted says with what members and what contacts a room was gone through.
+type acquainted struct {
+	mark     uint64 // of the group, and one more
+	contacts uint64
 }
 
 // strangers lists the members whose login names are to be asked for: in open
-// and in large rooms only of those who are called as somebody else is.
-func (c *chat) strangers() ([]wire.UserID, error) {
+// and in large rooms only of those who are called as somebody else is. The
+// second value is zero if nothing has changed since all of it was done.
+func (c *chat) strangers() ([]wire.UserID, acquainted) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.state == nil || c.state.State() == room.StateJoining {
-		return nil, nil
+		return nil, acquainted{}
+	}
+	c.e.mu.Lock()
+	now := acquainted{mark: c.state.Mark() + 1, contacts: c.e.contacts}
+	c.e.mu.Unlock()
+	if c.acquainted == now {
+		return nil, acquainted{}
 	}
 	info := c.state.Info()
 	all := info.Mode != room.ModeOpen && len(info.Members) <= askedRoom
@@ -160,7 +183,7 @@ func (c *chat) strangers() ([]wire.UserID, error) {
 		}
 		out = append(out, user)
 	}
-	return out, nil
+	return out, now
 }
 
 // namesakeLocked reports whether a contact has the same name.

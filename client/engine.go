@@ -80,6 +80,7 @@ type Engine struct {
 
 	asks      int // lookups of members since asksSince
 	asksSince time.Time
+	contacts  uint64 // how often it has changed who is known by what name
 
 	signalling uint8 // setting of the signals of rooms that have none of their own
 }

@@ -77,7 +77,7 @@ func (c *chat) nextNewcomer(now time.Time) (device wire.DeviceID, next *newcomer
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	wait = never
-	if c.state == nil || c.state.State() != room.StateMember {
+	if len(c.outside) == 0 || c.state == nil || c.state.State() != room.StateMember {
 		return device, nil, wait
 	}
 	info := c.state.Info()
