@@ -12,6 +12,7 @@ import (
 
 const (
 	inboxMost = 512 // pushed entries that wait to be examined; more are fetched anew
+	maxAsked  = 5   // times that a list of devices which is behind is asked for again
 	never     = time.Duration(1<<63 - 1)
 	idleRetry = 5 * time.Second // after a refusal that says nothing of when
 )
@@ -89,6 +90,7 @@ type chat struct {
 	trouble    error         // why it could not be entered
 	alarms     int           // of CheckHead, since the start
 	typed      typingState
+	asked      int                         // how often the list of devices was behind, on this connection
 	outside    map[wire.DeviceID]*newcomer // devices of members that are to come in, on this connection
 	acquainted acquainted                  // with whom the members were compared
 	suspect    string                      // a member who came in somebody's place, and is not accepted
@@ -222,7 +224,7 @@ func (c *chat) step(ctx context.Context, s *session) (time.Duration, error) {
 		// A new connection: whatever was pushed before may have a hole after
 		// it, and a turn to commit is gone.
 		c.met, c.inbox, c.behind = s, nil, true
-		c.outside, c.fetching, c.disowned, c.retireAt = nil, false, nil, time.Time{}
+		c.outside, c.fetching, c.disowned, c.retireAt, c.asked = nil, false, nil, time.Time{}, 0
 		c.commit.reset()
 	}
 	c.mu.Unlock()

@@ -322,15 +322,14 @@ func (c *chat) checkHead(ctx context.Context, s *session, core wire.RoomState) {
 }
 
 // checkRouting holds the server's list of the devices that get this room's
-// entries against the members, once a connection. The two are of one moment
-// only if no change of the group came in between.
+// entries against the members, once a connection, when both are of the same
+// place in the log.
 func (c *chat) checkRouting(ctx context.Context, s *session) error {
 	c.mu.Lock()
 	if c.state == nil || c.routed == s || c.state.State() != room.StateMember {
 		c.mu.Unlock()
 		return nil
 	}
-	mark := c.state.Mark()
 	c.mu.Unlock()
 	var list wire.MembersOK
 	err := s.call(ctx, wire.Key{}, wire.Members{Room: c.id}, &list)
@@ -344,9 +343,12 @@ func (c *chat) checkRouting(ctx context.Context, s *session) error {
 		return err
 	}
 	c.mu.Lock()
-	if c.state == nil || c.state.Mark() != mark {
+	if c.state == nil || c.state.Mark() != list.Handshake {
+		if c.state != nil && c.state.Mark() > list.Handshake && c.asked < maxAsked {
+			c.asked++
+			c.poke() // else the entry that is missing wakes it
+		}
 		c.mu.Unlock()
-		c.poke()
 		return nil
 	}
 	c.routed = s

@@ -33,7 +33,9 @@ func (r *room) endsAtBackupLocked() bool {
 // heldLocked is how long the room takes nothing new, because members may have
 // something to give back first.
 func (r *room) heldLocked(now time.Time) time.Duration {
-	if !r.endsAtBackupLocked() || r.rec.Created >= r.s.restoredAt() || now.Sub(time.UnixMilli(int64(r.s.restoredAt()))) > heldTime {
+	at := r.s.restoredAt()
+	fresh := r.rec.Created >= at && r.head.Seq == 0 // a new room, and not one that is made again
+	if !r.endsAtBackupLocked() || fresh || now.Sub(time.UnixMilli(int64(at))) > heldTime {
 		return 0
 	}
 	return r.s.opened.Add(r.s.limits.Time(wire.RestoreTime)).Sub(now)

@@ -302,7 +302,7 @@ func (c *conn) doMembers(ctx context.Context, req *wire.Members) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := wire.MembersOK{}
+	out := wire.MembersOK{Handshake: r.head.Handshake}
 	for _, m := range r.members {
 		out.Routes = append(out.Routes, wire.Route{User: m.User, Device: m.Device})
 	}

@@ -216,8 +216,9 @@ type Members struct {
 // users in it that are not routed: their members may add them, on their
 // certificates.
 type MembersOK struct {
-	Routes  []Route `cbor:"1,keyasint"`
-	Outside []Route `cbor:"2,keyasint,omitempty"`
+	Routes    []Route `cbor:"1,keyasint"`
+	Outside   []Route `cbor:"2,keyasint,omitempty"`
+	Handshake uint64  `cbor:"3,keyasint"` // after which the list is this one: it may not be pushed yet
 }
 
 // ListWelcomes asks for the inbox of this device, oldest first.

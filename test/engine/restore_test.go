@@ -110,7 +110,7 @@ func (p *person) alarms(room, code string) (texts []string) {
 // removed stays out, who was away catches up, and everybody is warned with the
 // number.
 func TestRestoredServerGetsBackWhatItLost(t *testing.T) {
-	d := newDisk(t, 4*time.Second)
+	d := newDisk(t, 8*time.Second)
 	alice, bob, carol, dave := d.register("Alice"), d.register("Bob"), d.register("Carol"), d.register("Dave")
 	room := alice.must(client.Request{Op: client.OpCreate, Text: "Family"}).Room.ID
 	for _, p := range []*person{bob, carol, dave} {

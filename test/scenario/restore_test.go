@@ -13,7 +13,7 @@ import (
 // in between comes back from the people, each is warned with the number, and
 // the talk goes on. Everything is there once.
 func TestBackupAndRestore(t *testing.T) {
-	w := newWorld(t, "restore-time=6000")
+	w := newWorld(t, "restore-time=8000")
 	alice, bob := w.joins("Alice"), w.joins("Bob")
 	for i := range 10 {
 		alice.types(fmt.Sprintf("early %d", i))
