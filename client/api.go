@@ -205,6 +205,10 @@ const (
 	RoomRefused = "refused" // asked, and was not let in
 )
 
+// BlockedOutside is why nothing can be sent in a room of this user's that the
+// device is not in yet.
+const BlockedOutside = "This device waits until somebody in the room is online and lets it in."
+
 // Modes of [Room], and of [Link]: one that opens, and one by which people ask to
 // be let in.
 const (

@@ -327,7 +327,7 @@ func (c *chat) viewLocked() Room {
 	}
 	v.State = RoomJoining
 	if c.state == nil && c.rec.Entering == enterMember {
-		v.Blocked = "This device waits until somebody in the room is online and lets it in."
+		v.Blocked = BlockedOutside
 	}
 	if c.state != nil {
 		switch c.state.State() {

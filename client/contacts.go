@@ -108,7 +108,7 @@ func (c *chat) blocked() string {
 	if why := c.state.Blocked(); why != "" || c.suspect == "" {
 		return why
 	}
-	return "Somebody called " + c.suspect + " is here who is not the one you know. Compare safety numbers with /verify, or go on with /trust."
+	return "Somebody called " + Named(c.suspect) + " is here who is not the one you know. Compare safety numbers with /verify, or go on with /trust."
 }
 
 // meetMembers asks who the members of the room are whom this device does not
@@ -231,7 +231,7 @@ func (c *chat) warn(ctx context.Context) error {
 			continue
 		}
 		c.rec.Warned = append(c.rec.Warned, user)
-		c.alarm(b, room.Alarm{Code: room.AlarmIdentityChanged, Text: c.told(person{User: m.User, Name: m.Name})}, seq, uint64(identitySlot+n%10), c.rec.Last)
+		c.alarm(b, room.Alarm{Code: room.AlarmIdentityChanged, Text: Named(c.told(person{User: m.User, Name: m.Name}))}, seq, uint64(identitySlot+n%10), c.rec.Last)
 		n++
 	}
 	if n == 0 {

@@ -52,7 +52,7 @@ func sentence(item room.Item) string {
 	case room.ItemRetired:
 		return fmt.Sprintf("%s has not been here for a long time and was let go.", subject)
 	case room.ItemRefreshed:
-		return fmt.Sprintf("%s renewed the keys of a device.", item.Name)
+		return fmt.Sprintf("%s renewed the keys of a device.", who)
 	case room.ItemTopic:
 		return fmt.Sprintf("%s set the topic: %s", who, item.Text)
 	case room.ItemRole:

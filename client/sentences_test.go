@@ -29,7 +29,7 @@ func TestNamesAreNoSentences(t *testing.T) {
 		}
 	}
 	const liar = "Alice made Mallory an admin. He"
-	for kind := room.ItemText; kind < 40; kind++ {
+	for kind := room.ItemText; kind <= room.ItemRefreshed; kind++ {
 		text := sentence(room.Item{Kind: kind, Name: liar, Text: "x", Subjects: []room.Subject{{Name: liar}}})
 		if strings.Contains(text, liar) && !strings.Contains(text, `"`+liar+`"`) {
 			t.Errorf("kind %d: %s", kind, text)

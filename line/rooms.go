@@ -157,10 +157,10 @@ func (t *talk) mention(before, room client.Room) {
 		t.say("%s", SafeLine(room.Blocked))
 	case room.State == client.RoomInvited && before.State != client.RoomInvited:
 		t.say("%s invites you to %s. Type /accept %s or /decline %s.", SafeName(room.InvitedBy, ""), SafeLine(room.Title), SafeLine(room.Title), SafeLine(room.Title))
-	case room.State == client.RoomJoining && room.Blocked != "" && !t.waits:
+	case room.Blocked == client.BlockedOutside && !t.waits:
 		t.waits = true // one line for all of them
 		t.say("%s /rooms lists your rooms.", SafeLine(room.Blocked))
-	case room.State != client.RoomJoining && before.State == client.RoomJoining && before.Blocked != "":
+	case room.State != client.RoomJoining && before.Blocked == client.BlockedOutside:
 		t.say("This device is in %s now: /join %s", SafeLine(room.Title), SafeLine(room.Title))
 	case room.Unread > 0 && room.Unread > before.Unread && !t.noted[room.ID] && t.room != "" && room.State != client.RoomInvited:
 		t.noted[room.ID] = true
