@@ -269,6 +269,10 @@ export type RoomWord =
   | 'asking'
   | 'refused';
 
+export const BlockedOutside = 'This device waits until somebody in the room is online and lets it in.';
+export type BlockedWord =
+  | 'This device waits until somebody in the room is online and lets it in.';
+
 export const ModeOpen = 'open';
 export const ModeInvite = 'invite';
 export const ModeLink = 'link';
