@@ -19,7 +19,7 @@ import (
 )
 
 // patience is for machines that are busy with other things.
-const patience = 60 * time.Second
+const patience = 3 * time.Minute
 
 // server is a core that can be stopped and started again on its store.
 type server struct {

@@ -7,6 +7,7 @@ import (
 
 // Three people meet in the Lounge and talk; all of them see the same.
 func TestThreePeopleTalk(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	alice, lounge := s.guest("Alice")
 	bob, _ := s.guest("Bob")

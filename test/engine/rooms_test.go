@@ -63,6 +63,7 @@ func (s *server) pair() (alice, bob *person, room string) {
 }
 
 func TestInvitedPeopleTalk(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	alice, bob, carol := s.register("Alice"), s.register("Bob"), s.register("Carol")
 	room := alice.must(client.Request{Op: client.OpCreate, Text: "Family"}).Room.ID
@@ -103,6 +104,7 @@ func TestInvitedPeopleTalk(t *testing.T) {
 // What is written while there is no server waits, survives the program, and is
 // sent once.
 func TestOutboxOutlivesServerAndClient(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	alice, lounge := s.guest("Alice")
 	bob, _ := s.guest("Bob")
@@ -139,6 +141,7 @@ func TestOutboxOutlivesServerAndClient(t *testing.T) {
 }
 
 func TestRepliesEditsReactions(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	alice, lounge := s.guest("Alice")
 	bob, _ := s.guest("Bob")
@@ -188,6 +191,7 @@ func TestRepliesEditsReactions(t *testing.T) {
 
 // The same id twice is one message.
 func TestSendIsIdempotent(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	alice, lounge := s.guest("Alice")
 	id := strings.Repeat("ab", 16)
@@ -206,6 +210,7 @@ func TestSendIsIdempotent(t *testing.T) {
 }
 
 func TestTwoOfOneNameAreToldApart(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	alice, lounge := s.guest("Alice")
 	one, _ := s.guest("Bob")
@@ -228,6 +233,7 @@ func TestTwoOfOneNameAreToldApart(t *testing.T) {
 }
 
 func TestSafetyNumbersAgree(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	alice, lounge := s.guest("Alice")
 	bob, _ := s.guest("Bob")
@@ -248,6 +254,7 @@ func TestSafetyNumbersAgree(t *testing.T) {
 // A second device of an account is let in by its code and then reads what
 // follows in every room.
 func TestSecondDevice(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	alice := s.register("Alice")
 	room := alice.must(client.Request{Op: client.OpCreate, Text: "Notes"}).Room.ID
@@ -294,6 +301,7 @@ func TestSecondDevice(t *testing.T) {
 // Who has signed out is still in their rooms, and comes back with the keys that
 // are on the device, after a restart too.
 func TestSignOutAndIn(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	alice, lounge := s.guest("Alice")
 	bob := s.register("Bob")
@@ -321,6 +329,7 @@ func TestSignOutAndIn(t *testing.T) {
 
 // Two who open a direct chat at once end in one.
 func TestDirectChat(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	alice, bob := s.register("Alice"), s.register("Bob")
 	const both = 99
@@ -345,6 +354,7 @@ func TestDirectChat(t *testing.T) {
 }
 
 func TestJoinLink(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	alice := s.register("Alice")
 	bob, _ := s.guest("Bob")
@@ -367,6 +377,7 @@ func TestJoinLink(t *testing.T) {
 
 // A long absence costs time, and nothing else.
 func TestAwayForLong(t *testing.T) {
+	t.Parallel()
 	const messages = 1000
 	s := newServer(t)
 	alice, lounge := s.guest("Alice")
@@ -401,6 +412,7 @@ func TestAwayForLong(t *testing.T) {
 // TestTyping: what is told of writing reaches the others and nobody else's
 // device, and its end as well.
 func TestTyping(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	alice, lounge := s.guest("Alice")
 	bob, _ := s.guest("Bob")
