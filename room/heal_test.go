@@ -337,3 +337,25 @@ func TestALockedOutDeviceOfAnOpenRoomResyncs(t *testing.T) {
 		t.Errorf("Alice reads %q, Carol %q", alice.texts(), carol.texts())
 	}
 }
+
+// A new device comes into an open room by itself, after another member has
+// added it: its own commit takes the place of what the Welcome brings, whenever
+// that arrives.
+func TestAWelcomeBehindTheOwnCommit(t *testing.T) {
+	s, alice, bob, carol := openRoom(t)
+	phone := s.device(t, bob.who)
+	bob.must(bob.commit(Intent{Kind: IntentAdd, KeyPackages: [][]byte{phone.keyPackage()}}))
+	syncAll(alice, bob, carol)
+	late := s.welcomes[phone.self.Device()]
+	if len(late) != 1 {
+		t.Fatalf("%d Welcomes", len(late))
+	}
+	delete(s.welcomes, phone.self.Device())
+	phone.must(phone.enter(nil))
+	if _, err := phone.room.Rejoin(late[0].w, phone.keys); !errors.Is(err, ErrUnwanted) {
+		t.Fatalf("the Welcome is taken: %v", err)
+	}
+	syncAll(alice, bob, carol, phone)
+	wantState(t, StateMember, phone)
+	agree(t, alice, bob, carol, phone)
+}

@@ -105,6 +105,11 @@ func (r *Room) Rejoin(w Welcome, keys []*mls.PrivateKeyPackage) (*Result, error)
 	case StateFrozen, StateBroken, StateRemoved, StateLeaving, StateJoining:
 		wanted = true
 	}
+	if r.st.state == StateJoining && r.group == nil && o.place.seq < r.st.place.seq {
+		// This device comes in by itself, from a place where it was added already:
+		// its own commit removes what the Welcome brings.
+		return nil, ErrUnwanted
+	}
 	if !wanted && !r.st.unsettled {
 		return nil, ErrUnwanted
 	}
