@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -211,16 +212,25 @@ func (e *Engine) roomList() []Room {
 		}
 		c.mu.Unlock()
 	}
-	slices.SortFunc(all, func(a, b Room) int {
-		if a.Last != b.Last {
-			return int(min(max(b.Last-a.Last, -1), 1))
-		}
-		if a.Title != b.Title && a.Title < b.Title {
-			return -1
-		}
-		return 1
+	return sorted(all, func(a, b *Room) int {
+		return cmp.Or(cmp.Compare(b.Last, a.Last), cmp.Compare(a.Title, b.Title), cmp.Compare(a.ID, b.ID))
 	})
-	return all
+}
+
+// sorted is a list in order. It sorts pointers: what sorts one kind of pointer
+// sorts all, and every kind of structure would bring that code anew into a
+// browser.
+func sorted[T any](list []T, compare func(a, b *T) int) []T {
+	at := make([]*T, len(list))
+	for i := range list {
+		at[i] = &list[i]
+	}
+	slices.SortFunc(at, compare)
+	out := make([]T, len(list))
+	for i, p := range at {
+		out[i] = *p
+	}
+	return out
 }
 
 // members lists who is in the room.

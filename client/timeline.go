@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -467,7 +468,7 @@ func (e *Engine) search(ctx context.Context, r Request) ([]Item, error) {
 		}
 		found = append(found, items...)
 	}
-	slices.SortFunc(found, func(a, b Item) int { return int(b.Time - a.Time) })
+	found = sorted(found, func(a, b *Item) int { return cmp.Compare(b.Time, a.Time) })
 	return found[:min(limit, len(found))], nil
 }
 
