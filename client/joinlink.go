@@ -83,8 +83,9 @@ func (l JoinLink) Text() string {
 	return fmt.Sprintf("%s%s/j/%s#%s", scheme, l.Server, l.Room, base64.RawURLEncoding.EncodeToString(secret))
 }
 
-func (l JoinLink) wire() wire.Link {
-	return wire.Link{ID: l.Secret.ID(), Token: l.Secret.FetchToken()}
+// proof shows the core that one holds a link.
+func proof(secret identity.LinkSecret) wire.Link {
+	return wire.Link{ID: secret.ID(), Token: secret.FetchToken()}
 }
 
 // claimAdmin spends the administrator's link: its user runs the server and
@@ -150,7 +151,7 @@ func (c *chat) enterByLink(ctx context.Context, s *session, self room.Self, rec 
 		return wire.Refuse(wire.NotFound)
 	}
 	secret := identity.LinkSecret(rec.Secret)
-	link := wire.Link{ID: secret.ID(), Token: secret.FetchToken()}
+	link := proof(secret)
 	offer, approval, err := c.linkOffer(ctx, s, secret, rec.Inviter)
 	if err != nil {
 		return err
@@ -169,7 +170,7 @@ func (c *chat) enterByLink(ctx context.Context, s *session, self room.Self, rec 
 
 // linkOffer fetches what a link opens. Looking spends nothing.
 func (c *chat) linkOffer(ctx context.Context, s *session, secret identity.LinkSecret, inviter wire.UserID) (offer room.Offer, approval bool, err error) {
-	link := wire.Link{ID: secret.ID(), Token: secret.FetchToken()}
+	link := proof(secret)
 	var found wire.FetchLinkOK
 	if err := s.call(ctx, wire.Key{}, wire.FetchLink{Link: link}, &found); err != nil {
 		return offer, false, err

@@ -29,9 +29,8 @@ type asker struct {
 
 // knock asks to be let in, and waits.
 func (c *chat) knock(ctx context.Context, s *session, self room.Self, secret identity.LinkSecret) error {
-	link := wire.Link{ID: secret.ID(), Token: secret.FetchToken()}
 	said := room.SealKnock(self, identity.GroupID(c.id), secret, time.Now())
-	if err := s.call(ctx, wire.Key{}, wire.Knock{Link: link, Data: said}, nil); err != nil {
+	if err := s.call(ctx, wire.Key{}, wire.Knock{Link: proof(secret), Data: said}, nil); err != nil {
 		return err
 	}
 	c.mu.Lock()
@@ -56,7 +55,7 @@ func (c *chat) stillAsked(ctx context.Context, s *session) error {
 		return nil
 	}
 	var found wire.FetchLinkOK
-	err := s.call(ctx, wire.Key{}, wire.FetchLink{Link: wire.Link{ID: secret.ID(), Token: secret.FetchToken()}}, &found)
+	err := s.call(ctx, wire.Key{}, wire.FetchLink{Link: proof(secret)}, &found)
 	switch {
 	case errors.Is(err, wire.Refuse(wire.NotFound)):
 		return c.turnedAway(ctx, outLinkEnded)
