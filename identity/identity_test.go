@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"unicode"
 )
 
 // A small cast with fixed keys, so that every test speaks of the same people.
@@ -249,6 +250,31 @@ func TestNames(t *testing.T) {
 	for _, pair := range [][2]string{{"Alice", "Bob"}, {"Ana", "Ann"}, {"王", "李"}} {
 		if Confusable(pair[0], pair[1]) {
 			t.Errorf("%q and %q are taken for each other", pair[0], pair[1])
+		}
+	}
+}
+
+// TestNormalForms is run for the browser too, which has tables of its own.
+func TestNormalForms(t *testing.T) {
+	for in, want := range map[string][2]string{
+		"plain":              {"plain", "plain"},
+		"Zoe\u0301":          {"Zo\u00e9", "Zoe\u0301"},
+		"\u212b":             {"\u00c5", "A\u030a"},                            // the Angstrom sign is a letter
+		"\u1112\u1161\u11ab": {"\ud55c", "\u1112\u1161\u11ab"},                 // Hangul composes by rule
+		"q\u0307\u0323":      {"q\u0323\u0307", "q\u0323\u0307"},               // marks have an order
+		"\u0958":             {"\u0915\u093c", "\u0915\u093c"},                 // excluded from composition
+		"\ufb01\uff21\u2460": {"\ufb01\uff21\u2460", "fiA1"},                   // compatibility
+		"\U0001d15e":         {"\U0001d157\U0001d165", "\U0001d157\U0001d165"}, // beyond 16 bits
+	} {
+		if got := [2]string{nfc(in), nfkd(in)}; got != want {
+			t.Errorf("%+q: %+q, want %+q", in, got, want)
+		}
+	}
+	// Composed in Unicode 16; our tables of letters are older, so both spellings
+	// are refused whoever normalizes.
+	for _, name := range []string{"\U000105c9", "\U000105d2\u0307"} {
+		if got, err := CheckName(name); err == nil && got == name && unicode.Version < "16" {
+			t.Errorf("%+q may be signed", name)
 		}
 	}
 }

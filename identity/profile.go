@@ -6,8 +6,6 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"golang.org/x/text/unicode/norm"
-
 	"github.com/securelink-chat/securelink/internal/pack"
 )
 
@@ -98,7 +96,7 @@ func CheckName(name string) (string, error) {
 	if len(name) > 4*MaxNameBytes || !utf8.ValidString(name) {
 		return "", ErrName
 	}
-	name = norm.NFC.String(strings.Join(strings.Fields(name), " "))
+	name = nfc(strings.Join(strings.Fields(name), " "))
 	runes, marks, visible := 0, 0, false
 	for _, char := range name {
 		runes++
@@ -167,7 +165,7 @@ var lookalikes = func() map[rune]string {
 // marked as confusable; the skeleton itself is never shown.
 func Skeleton(name string) string {
 	var out strings.Builder
-	for _, char := range strings.ToLower(norm.NFKD.String(name)) {
+	for _, char := range strings.ToLower(nfkd(name)) {
 		if unicode.IsMark(char) || unicode.IsSpace(char) || !unicode.IsPrint(char) {
 			continue
 		}
