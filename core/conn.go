@@ -20,7 +20,7 @@ import (
 // standing; the queue has its lock, watching has its own.
 type conn struct {
 	s    *Server
-	link secure
+	link Link
 	log  *slog.Logger
 	out  outbox
 
@@ -49,7 +49,7 @@ type conn struct {
 	}
 }
 
-func newConn(s *Server, lc secure) *conn {
+func newConn(s *Server, lc Link) *conn {
 	id := s.connID.Add(1)
 	c := &conn{s: s, link: lc, log: s.log.With("conn", id, "addr", logAddr(lc.RemoteAddr().Addr()))}
 	c.out.conn = c

@@ -122,8 +122,9 @@ func (s *Server) Limits() wire.Limits { return *s.limits.table.Load() }
 
 func (s *Server) now() uint64 { return uint64(time.Now().UnixMilli()) }
 
-// secure is what a session needs of the link.
-type secure interface {
+// Link is what a session needs of a secure link whose handshake is done:
+// a [link.Conn], or what stands for one.
+type Link interface {
 	Read() ([]byte, error)
 	Write(payloads ...[]byte) error
 	Close() error
@@ -181,6 +182,20 @@ func (s *Server) accept(ctx context.Context, fc link.FrameConn) (*link.Conn, err
 	return lc, nil
 }
 
+// ServeLink runs a session over a link whose handshake was done elsewhere, by
+// whoever holds the server's keys, to its end. Admission is then theirs to
+// give. It closes lc and says why the connection ended, as Serve does.
+func (s *Server) ServeLink(ctx context.Context, lc Link) error {
+	if err := s.begin(); err != nil {
+		return errors.Join(err, lc.Abort())
+	}
+	defer s.serves.Done()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.ctx, cancel)()
+	return s.serveLink(ctx, lc)
+}
+
 func (s *Server) begin() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -195,7 +210,7 @@ func (s *Server) begin() error {
 var closing = wire.Cut{Code: wire.Closing, Retry: 1000}
 
 // serveLink runs the session over a link whose handshake is done.
-func (s *Server) serveLink(ctx context.Context, lc secure) error {
+func (s *Server) serveLink(ctx context.Context, lc Link) error {
 	c := newConn(s, lc)
 	s.mu.Lock()
 	s.conns[c] = struct{}{}
