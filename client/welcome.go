@@ -94,6 +94,7 @@ func (c *chat) welcomed(ctx context.Context, state *room.Room, w wire.Welcome, r
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	b := c.newBatch()
+	var inviter wire.UserID
 	if fresh {
 		old, err := c.e.cfg.Storage.Load(ctx, Range{Prefix: key(keyState, c.id[:])})
 		if err != nil {
@@ -104,10 +105,11 @@ func (c *chat) welcomed(ctx context.Context, state *room.Room, w wire.Welcome, r
 		}
 		c.state = state
 		// By another device of this user it is no invitation, nor where one was
-		// in already. That it was is the server's word; it could only spare an
-		// invitation its question.
+		// in already. Who let this device in is whoever has signed for it, not
+		// whom the server names.
 		asked := (c.rec.Entering == enterAsked || c.rec.Entering == enterLink) && c.opensLocked(state)
-		c.rec.Invited = w.From.User != c.e.me() && c.rec.Entering != enterMember && !asked
+		inviter = wire.UserID(state.Info().Inviter)
+		c.rec.Invited = inviter != c.e.me() && c.rec.Entering != enterMember && !asked
 		c.rec.Out, c.rec.Leaving, c.rec.Entering, c.rec.Stranded = 0, false, enterNot, false
 		c.joinedLogs()
 		c.keepRecords(b, state.Records())
@@ -119,7 +121,7 @@ func (c *chat) welcomed(ctx context.Context, state *room.Room, w wire.Welcome, r
 	}
 	c.refresh(b)
 	if fresh && c.rec.Invited {
-		c.rec.InvitedBy = c.e.nameOf(w.From.User)
+		c.rec.InvitedBy = c.e.nameOf(inviter)
 	}
 	if err := b.commitLocked(ctx); err != nil {
 		return err
