@@ -90,6 +90,19 @@ var itemKinds = map[room.ItemKind]string{
 	room.ItemCreated: ItemCreated, room.ItemWithheld: ItemGone, room.ItemUnreadable: ItemGone,
 }
 
+// clockSlack is how far the server's clock may be ahead of this device's.
+const clockSlack = 5 * time.Minute
+
+// believable is a time of the server's, unless it lies in the future: then it
+// is now. One wrong time would otherwise be shown for ever after, because
+// times of a room never go back.
+func believable(at int64) int64 {
+	if now := time.Now(); at > now.Add(clockSlack).UnixMilli() {
+		return now.UnixMilli()
+	}
+	return at
+}
+
 // record puts an item of the log into the timeline. The caller holds mu.
 func (c *chat) record(ctx context.Context, b *batch, item room.Item, n int) error {
 	kind := itemKinds[item.Kind]
@@ -107,7 +120,7 @@ func (c *chat) record(ctx context.Context, b *batch, item room.Item, n int) erro
 		c.rec.Invited = false // accepted on another device of this user
 	}
 	r := itemRecord{
-		ID: item.ID, Kind: kind, User: item.User, Name: item.Name, Time: int64(item.Time), Own: item.User == me,
+		ID: item.ID, Kind: kind, User: item.User, Name: item.Name, Time: believable(int64(item.Time)), Own: item.User == me,
 		Text: item.Text, Hash: item.Hash, Target: item.Target,
 	}
 	for i, s := range item.Subjects {
@@ -238,7 +251,7 @@ func (c *chat) undo(ctx context.Context, b *batch, seq, end uint64) error {
 func (c *chat) alarm(b *batch, alarm room.Alarm, seq, n uint64, at int64) {
 	text, hint := alarmText(string(alarm.Code), alarm.Text)
 	c.e.log(LogWarn, "alarm", "room", c.id.String(), "code", string(alarm.Code), "seq", alarm.Seq)
-	r := itemRecord{Kind: ItemAlarm, Code: string(alarm.Code), Text: text, Time: at}
+	r := itemRecord{Kind: ItemAlarm, Code: string(alarm.Code), Text: text, Time: believable(at)}
 	if at == 0 {
 		r.Time = time.Now().UnixMilli()
 	}
