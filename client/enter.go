@@ -37,14 +37,16 @@ func (c *chat) enter(ctx context.Context, s *session) (time.Duration, error) {
 		case err == nil:
 			c.poke()
 			return 0, nil
-		case errors.Is(err, room.ErrStale) && attempt < maxEntering:
-			continue
+		case (errors.Is(err, room.ErrStale) || errors.Is(err, room.ErrGap)) && attempt < maxEntering:
+			continue // the offer is older than what may be read of the log
 		case errors.As(err, &refused) && (refused.Code == wire.Stale || refused.Code == wire.Conflict) && attempt < maxEntering:
 			continue
 		case refused != nil && refused.Code.Hint() == wire.HintNever:
 			c.stayOut(refusal(refused))
 		case errors.Is(err, errBanned):
 			c.stayOut(errBanned)
+		case errors.Is(err, errOtherRoom):
+			c.stayOut(errOtherRoom)
 		}
 		return 0, err
 	}
@@ -52,6 +54,14 @@ func (c *chat) enter(ctx context.Context, s *session) (time.Duration, error) {
 
 // errBanned says that the room's own rules keep this user out.
 var errBanned = &Problem{Code: wire.Banned.String(), Text: "You are banned from this room.", Hint: "Its admins can lift that."}
+
+// errOtherRoom gives up a link whose offer is not what the link says. An open
+// room is tried again: a member can have put a bad offer there, and the others
+// mend it.
+var errOtherRoom = &Problem{
+	Code: ProblemUntrusted, Text: "What the server shows for this link is not the room that the link names.",
+	Hint: "Ask whoever sent it whether they did; if they did, do not trust the server.",
+}
 
 // stayOut gives up getting in, and says why.
 func (c *chat) stayOut(why *Problem) {
@@ -70,7 +80,10 @@ func (c *chat) enterOnce(ctx context.Context, s *session) error {
 	rec := c.rec
 	c.mu.Unlock()
 	if rec.Entering == enterLink {
-		return c.enterByLink(ctx, s, self, rec)
+		if err := c.enterByLink(ctx, s, self, rec); !errors.Is(err, room.ErrOffer) {
+			return err
+		}
+		return errOtherRoom
 	}
 	var seen wire.WatchOK
 	if err := s.call(ctx, wire.Key{}, wire.Watch{Rooms: []wire.RoomID{c.id}, Presence: true}, &seen); err != nil {

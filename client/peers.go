@@ -124,6 +124,8 @@ func notFound(err error, text string) error {
 	return err
 }
 
+var errNotTheirs = &Problem{Code: ProblemUntrusted, Text: "The server shows keys that are not this user's.", Hint: "Do not go on; ask who runs the server."}
+
 // checkUser holds the certificates that the server shows against the id.
 func (e *Engine) checkUser(found wire.User, s *session) error {
 	root := identity.PublicKey(s.conn.PeerRoot())
@@ -132,11 +134,8 @@ func (e *Engine) checkUser(found wire.User, s *session) error {
 		if err != nil {
 			return fmt.Errorf("%w: %w", errProtocol, err)
 		}
-		if err := certificate.Verify(root); err != nil {
-			return fmt.Errorf("%w: %w", errProtocol, err)
-		}
-		if wire.UserID(certificate.User(root)) != found.User {
-			return &Problem{Code: ProblemUntrusted, Text: "The server shows keys that are not this user's.", Hint: "Do not go on; ask who runs the server."}
+		if certificate.Verify(root) != nil || wire.UserID(certificate.User(root)) != found.User {
+			return errNotTheirs
 		}
 	}
 	return nil

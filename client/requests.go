@@ -331,7 +331,7 @@ func (e *Engine) claim(ctx context.Context, s *session, user wire.UserID, device
 			continue
 		}
 		if wire.UserID(credential.User(self.Root)) != user {
-			return nil, &Problem{Code: ProblemUntrusted, Text: "The server shows keys that are not this user's.", Hint: "Do not go on; ask who runs the server."}
+			return nil, errNotTheirs
 		}
 		packages = append(packages, p.Data)
 	}

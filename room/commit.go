@@ -249,6 +249,9 @@ func (p *plan) add(b []byte, now time.Time) error {
 	if err := kp.CheckLifetime(now); err != nil {
 		return err
 	}
+	if kp.Suite() != p.room.group.Suite() {
+		return ErrNotAllowed
+	}
 	if len(p.adds) >= MaxAdds {
 		return ErrTooLong
 	}
