@@ -83,6 +83,7 @@ type chat struct {
 	behind     bool         // the log has more than inbox
 	met        *session     // whose Watch covers this room
 	routed     *session     // on which the list of devices was looked at
+	denied     *session     // on which the server had no log for this device
 	welcomes   []wire.Welcome
 	commit     commitState
 	due        map[room.TodoKind]time.Time
@@ -255,6 +256,9 @@ func (c *chat) step(ctx context.Context, s *session) (time.Duration, error) {
 		}
 	}
 	if err := c.follow(ctx, s); err != nil {
+		return 0, err
+	}
+	if err := c.askAgain(ctx, s); err != nil {
 		return 0, err
 	}
 	if err := c.checkRouting(ctx, s); err != nil {

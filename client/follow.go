@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/securelink-chat/securelink/identity"
 	"github.com/securelink-chat/securelink/room"
@@ -36,6 +37,9 @@ func (c *chat) follow(ctx context.Context, s *session) error {
 			err := s.call(ctx, wire.Key{}, wire.Sync{Room: c.id, After: position}, &page)
 			if err != nil {
 				c.setBehind()
+				if failed := c.unrouted(ctx, s, err); failed != nil {
+					return failed
+				}
 				return err
 			}
 			entries, err := c.decode(ctx, s, page.Entries)
@@ -69,19 +73,50 @@ func (c *chat) follow(ctx context.Context, s *session) error {
 	}
 }
 
+// unrouted tells the room, once a connection, that the server has no log of it
+// for this device any more. Who was removed has read that in the log before.
+func (c *chat) unrouted(ctx context.Context, s *session, why error) error {
+	if !errors.Is(why, wire.Refuse(wire.NotFound)) {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state == nil || c.state.State() == room.StateJoining || c.rec.Entering != enterNot || c.denied == s {
+		return nil
+	}
+	c.denied = s
+	b := c.newBatch()
+	seq, _ := c.state.Position()
+	var finished []func()
+	if err := c.digest(ctx, b, wire.Entry{Seq: seq, Time: uint64(time.Now().UnixMilli())}, c.state.Unrouted(), &finished); err != nil {
+		return err
+	}
+	if err := b.commitLocked(ctx); err != nil {
+		return err
+	}
+	c.notifyLocked()
+	for _, f := range finished {
+		f()
+	}
+	return nil
+}
+
 func (c *chat) setBehind() {
 	c.mu.Lock()
 	c.behind = true
 	c.mu.Unlock()
 }
 
-// caughtUp forgets what was sent on an earlier connection and did not reach
+// caughtUp takes note of what was sent on an earlier connection and is not in
 // the log: it is sent again, the same.
 func (c *chat) caughtUp() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.commit.session != c.met {
-		c.commit.sent = room.MessageID{}
+		c.commit.session = c.met
+		if c.commit.again = c.commit.request != nil; !c.commit.again {
+			c.commit.voided() // it never left
+		}
 	}
 	for _, o := range c.out {
 		if o.session != c.met {

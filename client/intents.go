@@ -42,6 +42,9 @@ type commitState struct {
 	session *session
 	sent    room.MessageID // appended, not seen in the log; zero: none
 	carries []*intention   // what it would bring about
+	request *wire.Append   // as it was sent
+	once    wire.Key       // under this key
+	again   bool           // there is a new connection, and no word of it
 	asked   time.Time      // when the turn was asked for
 	granted bool
 }
@@ -52,7 +55,7 @@ func (s *commitState) reset() { s.asked, s.granted = time.Time{}, false }
 
 // voided forgets a commit that another one came before.
 func (s *commitState) voided() {
-	s.sent, s.carries = room.MessageID{}, nil
+	s.sent, s.carries, s.request, s.again = room.MessageID{}, nil, nil, false
 	s.reset()
 }
 
@@ -243,11 +246,21 @@ func (c *chat) landed(b *batch, result *room.Result, finished *[]func()) {
 // appendHandshake sends a commit or a statement.
 func (c *chat) appendHandshake(ctx context.Context, s *session, made *room.Append) error {
 	request, err := c.handshakeRequest(ctx, s, made)
-	if err == nil {
-		var once wire.Key
-		rand.Read(once[:])
-		err = s.call(ctx, once, request, nil)
+	if err != nil {
+		return err
 	}
+	var once wire.Key
+	rand.Read(once[:])
+	c.mu.Lock()
+	if c.commit.sent == made.ID {
+		c.commit.request, c.commit.once = &request, once
+	}
+	c.mu.Unlock()
+	return c.sendHandshake(ctx, s, request, once)
+}
+
+func (c *chat) sendHandshake(ctx context.Context, s *session, request wire.Append, once wire.Key) error {
+	err := s.call(ctx, once, request, nil)
 	if err == nil {
 		return nil
 	}
@@ -256,28 +269,59 @@ func (c *chat) appendHandshake(ctx context.Context, s *session, made *room.Appen
 		return err // it may be in the log: the next connection finds out
 	}
 	c.mu.Lock()
-	c.commit.voided()
-	var alarms []room.Alarm
-	var records []room.Record
-	if refused.Code == wire.Stale && c.state != nil {
-		alarms, records = c.state.Lost(time.Now())
+	if c.commit.again && refused.Code == wire.Busy {
+		c.mu.Unlock()
+		return err // the server is still at the first one
 	}
+	c.commit.voided()
 	c.behind = true
-	if len(records) > 0 || len(alarms) > 0 {
-		b := c.newBatch()
-		c.keepRecords(b, records)
-		seq, _ := c.state.Position()
-		for _, alarm := range alarms {
-			c.alarm(b, alarm, seq, uint64(128+c.alarms%100), time.Now().UnixMilli())
-			c.alarms++
-		}
-		b.commitLocked(ctx)
+	c.mu.Unlock()
+	if refused.Code != wire.Stale {
+		return err
+	}
+	if err := c.lost(ctx); err != nil {
+		return err
+	}
+	return errAgain
+}
+
+// askAgain sends the commit whose answer an earlier connection took with it,
+// under the key that it had: it may be in the log by now, or be on its way there
+// still. Another commit in its place could come second, and this device could
+// then not go along with its own first one.
+func (c *chat) askAgain(ctx context.Context, s *session) error {
+	c.mu.Lock()
+	request, once := c.commit.request, c.commit.once
+	if c.commit.sent == (room.MessageID{}) || request == nil || !c.commit.again {
+		c.mu.Unlock()
+		return nil
 	}
 	c.mu.Unlock()
-	if refused.Code == wire.Stale {
-		return errAgain
-	}
+	err := c.sendHandshake(ctx, s, *request, once)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.commit.again = err != nil && c.commit.request == request
 	return err
+}
+
+// lost counts an append that was refused because somebody else's came first,
+// and raises the alarm if that goes on and on.
+func (c *chat) lost(ctx context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.behind = true
+	if c.state == nil {
+		return nil
+	}
+	alarms, records := c.state.Lost(time.Now())
+	b := c.newBatch()
+	c.keepRecords(b, records)
+	seq, _ := c.state.Position()
+	for _, alarm := range alarms {
+		c.alarm(b, alarm, seq, uint64(128+c.alarms%100), time.Now().UnixMilli())
+		c.alarms++
+	}
+	return b.commitLocked(ctx)
 }
 
 // handshakeRequest puts what the state machine made into the server's terms.

@@ -197,7 +197,9 @@ func (c *chat) flush(ctx context.Context, s *session) (time.Duration, error) {
 			o.accepted, o.session = true, s
 			c.mu.Unlock()
 		case errors.Is(err, wire.Refuse(wire.Stale)) || errors.As(err, &refused) && refused.Code == wire.Stale:
-			c.setBehind()
+			if err := c.lost(ctx); err != nil {
+				return never, err
+			}
 			return 0, errAgain
 		case refused != nil && refused.Code.Hint() == wire.HintNever:
 			if err := c.giveUp(ctx, o, refusal(refused).Text); err != nil {

@@ -200,6 +200,9 @@ func (r *Room) follow(e *Entry, message []byte, res *Result, live bool) error {
 	case errors.Is(err, mls.ErrTwin):
 		r.strangeTwin(res, live)
 		return nil
+	case errors.Is(err, mls.ErrOwnMessage):
+		r.givenUp(res)
+		return nil
 	case errors.Is(err, mls.ErrUsage), errors.Is(err, mls.ErrState), errors.Is(err, mls.ErrClosed):
 		return err
 	default: // everybody in this epoch comes to the same verdict
@@ -228,6 +231,14 @@ func (r *Room) authorOf(info *mls.CommitInfo) (seat, error) {
 // apply either.
 // backTo makes an earlier group the current one.
 // attestOf reads the authenticated data of a commit without verifying it.
+// givenUp: an own change that this device made another one after has come into
+// the log all the same. The others go along with it; this device no longer has
+// what it takes, and asks to be let in again.
+func (r *Room) givenUp(res *Result) {
+	res.Verdict, res.Changed = VerdictUnknown, true
+	r.st.state, r.st.reason = StateBroken, identity.ReasonLost
+}
+
 // strangeTwin: an entry of this device's leaf that this state did not make.
 func (r *Room) strangeTwin(res *Result, live bool) {
 	res.refuse("made with this device's keys, but not by this state")
