@@ -143,12 +143,6 @@ func (r *Room) maybePublish(res *Result) {
 	}
 }
 
-// doubts takes note that somebody speaks in another epoch, and says whether
-// this device must doubt that its own one is that of the others: after an undo
-// that they may have refused, or when it came in from outside and nobody of
-// its epoch has spoken since, or not for three such entries.
-// hear takes note that somebody who was in the room before is in this epoch.
-// misjoined gives up the group that this device has joined by mistake.
 // ownCommit applies the commit that this device made in the epoch of from.
 func (r *Room) ownCommit(e *Entry, from *mls.Group, res *Result) error {
 	id, path := r.pendingID, r.pendingPath
@@ -217,17 +211,6 @@ func (r *Room) authorOf(info *mls.CommitInfo) (seat, error) {
 	return seatOf(r.self.Root, info.CommitterLeaf)
 }
 
-// freeze locks this device out: others may be able to apply the change, and
-// what they say from now on is beyond it.
-// undoBase is the group in which an undo is judged: before the change, or the
-// run of changes by one author, that is to be taken back.
-// thaw examines commits while frozen: only an undo can be judged.
-// tryUndo judges a commit of the epoch before the newest change, which counts
-// only if it takes that change back.
-// freezeAtUndo: the change is taken back, by a commit that this device cannot
-// apply either.
-// backTo makes an earlier group the current one.
-// attestOf reads the authenticated data of a commit without verifying it.
 // strangeTwin: an entry of this device's leaf that this state did not make.
 func (r *Room) strangeTwin(res *Result, live bool) {
 	res.refuse("made with this device's keys, but not by this state")
@@ -388,10 +371,6 @@ func (r *Room) apply(e *Entry, c change, res *Result) error {
 	return nil
 }
 
-// keepBase decides which group an undo could go back to from now on: the one
-// before this change, unless its author only goes on after himself.
-// takeBack undoes what entries since the target have done.
-// ownFrom lists the own messages from a place on.
 // Unrouted tells the room that the core gives this device no more entries, all
 // of which were examined. A device that could not follow the room learns in
 // this way that it was removed; for one that could, it is the core's doing.

@@ -47,6 +47,7 @@ func decodeStatus(b []byte) (s status, id identity.GroupID, err error) {
 	return s, id, r.Done()
 }
 
+// Load restores a room from its records, in any order.
 func Load(self Self, records []Record) (*Room, error) {
 	r, err := load(self, records)
 	if err != nil {

@@ -21,7 +21,8 @@ import (
 // Then everything comes to rest, and the invariants must hold. Time is virtual
 // and every choice comes from the seed (the keys do not).
 //
-// SECURELINK_SOAK=N runs N seeds; SECURELINK_SEED=N runs that one alone.
+// SECURELINK_SOAK=N runs N seeds; SECURELINK_SEED=N runs that one alone, and
+// SECURELINK_TRACE=N says how many lines of its diary a failed run prints.
 
 const (
 	modelSeeds = 30
@@ -97,7 +98,7 @@ func newModel(t *testing.T, seed uint64) *model {
 	m.mode, m.calm = []Mode{ModeOpen, ModeInvite, ModeLink}[seed%3], seed%5 == 0
 	t.Cleanup(func() {
 		if t.Failed() {
-			tail := m.trace[max(0, len(m.trace)-60):]
+			tail := m.trace[max(0, len(m.trace)-traceTail()):]
 			for _, line := range tail {
 				t.Log(line)
 			}
@@ -475,16 +476,13 @@ func (m *model) do(a *actor, kind TodoKind) {
 	m.append(a, ap)
 }
 
-// enter sends the commit that brings a device in, or starts over.
-// offer is what the server serves to joiners, if anything.
-// anyLink finds a link that works, as its holder would know it.
+// setFail lets the changes fail that were poisoned for this device.
 func (a *actor) setFail() { a.room.fail = func(seq uint64) bool { return a.locked[seq] } }
 
-// someoneComes brings a new person or a second device in.
-// someoneGoes: leaves, is removed, or disowns a device.
-// wish wants something of the room.
-// garbage is what a member or the server can put into the log.
-// poison is a commit by a member that only part of the room can apply.
-// revoke disowns a device of somebody who has two.
-// rollBack restores an old copy of a device's disk, or takes one.
-// settle lets everybody catch up and do what is due.
+// traceTail is how many lines of its diary a failed run prints.
+func traceTail() int {
+	if n, err := strconv.Atoi(os.Getenv("SECURELINK_TRACE")); err == nil {
+		return n
+	}
+	return 60
+}

@@ -10,6 +10,7 @@ import (
 	"github.com/securelink-chat/securelink/identity"
 )
 
+// resync replaces the leaf of a locked-out device by a commit from outside.
 func (m *model) resync(a *actor) {
 	records, err := a.room.Resync(Offer{Group: m.s.group, GroupInfo: m.s.info, Tree: m.s.tree})
 	if err != nil {
@@ -23,6 +24,7 @@ func (m *model) resync(a *actor) {
 	m.enter(a)
 }
 
+// enter sends the commit that brings a device in, or starts over.
 func (m *model) enter(a *actor) {
 	m.catchUp(a, 1000)
 	if a.room.State() != StateJoining {
@@ -40,6 +42,7 @@ func (m *model) enter(a *actor) {
 	m.append(a, ap)
 }
 
+// offer is what the server serves to joiners, if anything.
 func (m *model) offer() (Offer, bool) {
 	offer := Offer{Group: m.s.group, GroupInfo: m.s.info, Tree: m.s.tree}
 	if m.mode != ModeOpen {
@@ -53,6 +56,7 @@ func (m *model) offer() (Offer, bool) {
 	return offer, true
 }
 
+// verify settles a device's doubt by what the server serves now.
 func (m *model) verify(a *actor) {
 	offer, ok := m.offer()
 	if !ok {
@@ -74,6 +78,7 @@ func (m *model) verify(a *actor) {
 	}
 }
 
+// knock takes what the server serves and gets ready to join by it.
 func (m *model) knock(a *actor) {
 	offer, ok := m.offer()
 	if !ok {
@@ -95,6 +100,7 @@ func (m *model) knock(a *actor) {
 	m.log("%s knocks", a.who.name)
 }
 
+// anyLink finds a link that works, as its holder would know it.
 func (m *model) anyLink() *identity.LinkSecret {
 	for _, a := range m.actors {
 		if !a.staff() {
@@ -109,6 +115,7 @@ func (m *model) anyLink() *identity.LinkSecret {
 	return nil
 }
 
+// someoneComes brings a new person or a second device in.
 func (m *model) someoneComes() {
 	inside := 0
 	for _, a := range m.actors {
@@ -144,6 +151,7 @@ func (m *model) someoneComes() {
 	}
 }
 
+// someoneGoes: leaves, is removed, or disowns a device.
 func (m *model) someoneGoes() {
 	inside := 0
 	for _, a := range m.actors {
@@ -177,6 +185,7 @@ func (m *model) someoneGoes() {
 	m.append(a, ap)
 }
 
+// wish wants something of the room.
 func (m *model) wish() {
 	a := m.pick((*actor).canSpeak)
 	if a == nil {
@@ -206,6 +215,7 @@ func (m *model) wish() {
 	m.commit(a)
 }
 
+// garbage is what a member or the server can put into the log.
 func (m *model) garbage() {
 	if m.calm {
 		return
@@ -239,6 +249,7 @@ func (m *model) garbage() {
 	m.log("garbage at %d", m.s.head())
 }
 
+// poison is a commit by a member that only part of the room can apply.
 func (m *model) poison() {
 	a := m.pick((*actor).canSpeak)
 	if a == nil || m.calm {
@@ -262,6 +273,7 @@ func (m *model) poison() {
 	m.commit(a)
 }
 
+// revoke disowns a device of somebody who has two.
 func (m *model) revoke() {
 	a := m.pick(func(a *actor) bool {
 		return a.canSpeak() && m.pick(func(b *actor) bool { return b != a && b.user() == a.user() && b.in() }) != nil
@@ -283,6 +295,7 @@ func (m *model) revoke() {
 	m.append(a, ap)
 }
 
+// rollBack restores an old copy of a device's disk, or takes one.
 func (m *model) rollBack() {
 	if m.calm {
 		return
@@ -313,6 +326,7 @@ func (m *model) rollBack() {
 	m.log("%s is in state %d", a.who.name, a.room.State())
 }
 
+// settle lets everybody catch up and do what is due.
 func (m *model) settle() {
 	for range 3 {
 		for _, a := range m.actors {

@@ -8,6 +8,8 @@ import (
 	"github.com/securelink-chat/securelink/mls"
 )
 
+// Nack says that the change which froze this device fails for its keys, and
+// asks to be let in again by a fresh key package.
 func (r *Room) Nack(now time.Time) (*Append, error) {
 	if r.st.state != StateFrozen {
 		return nil, ErrUsage
@@ -19,6 +21,8 @@ func (r *Room) Nack(now time.Time) (*Append, error) {
 	return r.say(&identity.Statement{Kind: identity.StatementNack, Seq: r.st.frozenSeq, Entry: r.st.frozenHash, KeyPackage: kp}, r.signAsDevice)
 }
 
+// AskRejoin asks the others to give this device new keys: after a rollback or
+// clone (the reason is known then), or for one of identity's reasons.
 func (r *Room) AskRejoin(reason uint8, now time.Time) (*Append, error) {
 	if r.st.state == StateRemoved || r.st.state == StateJoining {
 		return nil, ErrRemoved
@@ -36,6 +40,8 @@ func (r *Room) AskRejoin(reason uint8, now time.Time) (*Append, error) {
 	return r.say(&identity.Statement{Kind: identity.StatementRejoin, Seq: r.st.place.seq, Reason: reason, KeyPackage: kp}, r.signAsDevice)
 }
 
+// freshPackage is the key package of the request that is under way, or a new
+// one: a request that lost a race asks again with the same.
 func (r *Room) freshPackage(now time.Time) ([]byte, error) {
 	if r.asked != nil && r.asked.KeyPackage.CheckLifetime(now) == nil {
 		return r.asked.KeyPackage.Bytes(), nil
@@ -50,6 +56,8 @@ func (r *Room) freshPackage(now time.Time) ([]byte, error) {
 	return kp.KeyPackage.Bytes(), nil
 }
 
+// Undo takes the change that froze this device back by removing its author, in
+// the epoch before the change. It is for when nobody has helped for a minute.
 func (r *Room) Undo(now time.Time) (*Append, error) {
 	if r.st.state != StateFrozen {
 		return nil, ErrUsage
@@ -91,6 +99,11 @@ func (r *Room) Undo(now time.Time) (*Append, error) {
 	return r.commitWith(base, p, proposals)
 }
 
+// Rejoin takes a Welcome for a room that this device has state of: the answer
+// to a nack or to a request to re-join, or a new invitation. keys are the
+// device's key packages beside the one that it asked with. ErrEarly: examine
+// more of the log first. ErrUnwanted: the device is well, or the Welcome does
+// not continue its log; acknowledge it away.
 func (r *Room) Rejoin(w Welcome, keys []*mls.PrivateKeyPackage) (*Result, error) {
 	asked := r.asked
 	if asked != nil {
@@ -117,6 +130,7 @@ func (r *Room) Rejoin(w Welcome, keys []*mls.PrivateKeyPackage) (*Result, error)
 	return r.restart(o)
 }
 
+// restart replaces the group and sets the position back to the Welcome's place.
 func (r *Room) restart(o *opened) (*Result, error) {
 	var resend []MessageID
 	if r.st.unsettled {
@@ -152,6 +166,8 @@ func (r *Room) restart(o *opened) (*Result, error) {
 	return res, nil
 }
 
+// Resync prepares to replace this device's leaf in an open room by a commit of
+// its own; as after JoinExternal, Enter gives what to append.
 func (r *Room) Resync(o Offer) ([]Record, error) {
 	if r.rules == nil || r.rules.Mode != ModeOpen {
 		return nil, ErrNotAllowed
@@ -176,6 +192,7 @@ func (r *Room) Resync(o Offer) ([]Record, error) {
 	return append(records, r.flush()...), nil
 }
 
+// Records gives everything that there is to store.
 func (r *Room) Records() []Record {
 	saved := r.dirty
 	r.dirty = map[string][]byte{}

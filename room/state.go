@@ -171,19 +171,6 @@ func (r *Room) hashAt(seq uint64) (Hash, bool) {
 	return m.hash, ok
 }
 
-// ---- records
-
-// forgetCounters starts counting anew where this device has missed messages
-// that it can know of.
-// keepTag remembers the tag of an epoch that is over.
-// forgetMine drops the list of own payloads, at the end of their epoch.
-// dropPending forgets an own commit that did not come to count.
-// putChanges stores what changed in the group within its epoch. A record that
-// the way back does not name was not there in base, and is not to be taken for
-// one of base's.
-// storeBase keeps the way from the current group back to base, and nothing of
-// an older way.
-// flush gives what changed since the last flush.
 func (s *status) encode(id identity.GroupID) []byte {
 	var w pack.Writer
 	w.U8(1)
@@ -237,7 +224,6 @@ func (r *Room) adopt(g *mls.Group) error {
 	return nil
 }
 
-// Load restores a room from its records, in any order.
 func randomID() (id MessageID) {
 	rand.Read(id[:])
 	return id

@@ -214,21 +214,3 @@ func (r *Room) Revoke(key *identity.Key, device identity.DeviceID) (*Append, err
 	}
 	return r.say(st, func(st *identity.Statement) { key.SignStatement(r.self.Root, st) })
 }
-
-// Nack says that the change which froze this device fails for its keys, and
-// asks to be let in again by a fresh key package.
-// AskRejoin asks the others to give this device new keys: after a rollback or
-// clone (the reason is known then), or for one of identity's reasons.
-// freshPackage is the key package of the request that is under way, or a new
-// one: a request that lost a race asks again with the same.
-// Undo takes the change that froze this device back by removing its author, in
-// the epoch before the change. It is for when nobody has helped for a minute.
-// Rejoin takes a Welcome for a room that this device has state of: the answer
-// to a nack or to a request to re-join, or a new invitation. keys are the
-// device's key packages beside the one that it asked with. ErrEarly: examine
-// more of the log first. ErrUnwanted: the device is well, or the Welcome does
-// not continue its log; acknowledge it away.
-// restart replaces the group and sets the position back to the Welcome's place.
-// Resync prepares to replace this device's leaf in an open room by a commit of
-// its own; as after JoinExternal, Enter gives what to append.
-// Records gives everything that there is to store.

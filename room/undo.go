@@ -7,6 +7,10 @@ import (
 	"github.com/securelink-chat/securelink/mls"
 )
 
+// doubts takes note that somebody speaks in another epoch, and says whether
+// this device must doubt that its own one is that of the others: after an undo
+// that they may have refused, or when it came in from outside and nobody of
+// its epoch has spoken since, or not for three such entries.
 func (r *Room) doubts() bool {
 	if r.st.state != StateMember && r.st.state != StateWaiting {
 		return false
@@ -18,6 +22,7 @@ func (r *Room) doubts() bool {
 	return r.st.suspect
 }
 
+// hear takes note that somebody who was in the room before is in this epoch.
 func (r *Room) hear(s seat) {
 	if s.user == r.self.User() {
 		return
@@ -29,6 +34,7 @@ func (r *Room) hear(s seat) {
 	r.st.unsettled, r.st.suspect = false, false
 }
 
+// misjoined gives up the group that this device has joined by mistake.
 func (r *Room) misjoined(res *Result) {
 	res.Verdict, res.Changed, res.Undone, res.Alarms = VerdictUnknown, true, r.st.joinSeq, nil
 	res.Resend = r.ownFrom(res.Undone)
@@ -49,6 +55,8 @@ func (r *Room) misjoined(res *Result) {
 	r.st.state, r.st.stale = StateJoining, true
 }
 
+// freeze locks this device out: others may be able to apply the change, and
+// what they say from now on is beyond it.
 func (r *Room) freeze(e *Entry, info *mls.CommitInfo, res *Result) error {
 	author, err := r.authorOf(info)
 	if err != nil {
@@ -67,6 +75,8 @@ func (r *Room) freeze(e *Entry, info *mls.CommitInfo, res *Result) error {
 	return nil
 }
 
+// undoBase is the group in which an undo is judged: before the change, or the
+// run of changes by one author, that is to be taken back.
 func (r *Room) undoBase() *mls.Group {
 	if r.base != nil {
 		return r.base
@@ -77,6 +87,7 @@ func (r *Room) undoBase() *mls.Group {
 	return nil
 }
 
+// thaw examines commits while frozen: only an undo can be judged.
 func (r *Room) thaw(e *Entry, message []byte, header mls.Header, res *Result) error {
 	base := r.undoBase()
 	if header.Epoch == base.Epoch() {
@@ -86,6 +97,8 @@ func (r *Room) thaw(e *Entry, message []byte, header mls.Header, res *Result) er
 	return nil
 }
 
+// tryUndo judges a commit of the epoch before the newest change, which counts
+// only if it takes that change back.
 func (r *Room) tryUndo(e *Entry, message []byte, res *Result) error {
 	base := r.undoBase()
 	rules, err := rulesOf(base.View())
@@ -124,6 +137,8 @@ func (r *Room) tryUndo(e *Entry, message []byte, res *Result) error {
 	return nil
 }
 
+// freezeAtUndo: the change is taken back, by a commit that this device cannot
+// apply either.
 func (r *Room) freezeAtUndo(e *Entry, base *mls.Group, info *mls.CommitInfo, res *Result) error {
 	if base != r.group {
 		r.backTo(base)
@@ -134,6 +149,7 @@ func (r *Room) freezeAtUndo(e *Entry, base *mls.Group, info *mls.CommitInfo, res
 	return r.freeze(e, info, res)
 }
 
+// backTo makes an earlier group the current one.
 func (r *Room) backTo(base *mls.Group) {
 	old := r.group
 	r.putGroup(base.Diff(old))
@@ -142,6 +158,7 @@ func (r *Room) backTo(base *mls.Group) {
 	old.Wipe()
 }
 
+// attestOf reads the authenticated data of a commit without verifying it.
 func attestOf(message []byte) (*attest, error) {
 	header, err := mls.Peek(message)
 	if err != nil {
@@ -150,6 +167,8 @@ func attestOf(message []byte) (*attest, error) {
 	return decodeAttest(header.AuthenticatedData)
 }
 
+// keepBase decides which group an undo could go back to from now on: the one
+// before this change, unless its author only goes on after himself.
 func (r *Room) keepBase(e *Entry, from *mls.Group, author identity.UserID, undone bool) {
 	if !undone && r.base != nil && r.st.target.author == author {
 		return
@@ -162,6 +181,7 @@ func (r *Room) keepBase(e *Entry, from *mls.Group, author identity.UserID, undon
 	r.clearOwn()
 }
 
+// dropBase gives the way back up: nothing can be undone any more.
 func (r *Room) dropBase() {
 	if r.base != nil && r.base != r.group {
 		r.base.Wipe()
@@ -171,6 +191,7 @@ func (r *Room) dropBase() {
 	r.clearOwn()
 }
 
+// takeBack undoes what entries since the target have done.
 func (r *Room) takeBack(e *Entry, base *mls.Group, res *Result) {
 	frozen := r.st.state == StateFrozen
 	res.Undone = r.st.target.seq
@@ -198,6 +219,7 @@ func (r *Room) takeBack(e *Entry, base *mls.Group, res *Result) {
 	}
 }
 
+// ownFrom lists the own messages from a place on.
 func (r *Room) ownFrom(seq uint64) (ids []MessageID) {
 	for _, s := range r.ownSince {
 		if s.seq >= seq {
