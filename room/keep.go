@@ -133,6 +133,13 @@ func (r *Room) addOwn(s seen) {
 	r.put("o/"+string(binary.BigEndian.AppendUint64(nil, s.seq)), encodeSeen(s))
 }
 
+// trimOwn forgets the own messages that nothing can make void any more.
+func (r *Room) trimOwn() {
+	if r.st.unsettled == 0 {
+		r.clearOwn()
+	}
+}
+
 func (r *Room) clearOwn() {
 	for _, s := range r.ownSince {
 		r.put("o/"+string(binary.BigEndian.AppendUint64(nil, s.seq)), nil)

@@ -25,9 +25,11 @@ func decodeStatus(b []byte) (s status, id identity.GroupID, err error) {
 	r.Fixed(s.target.author[:])
 	s.frozenSeq = r.U64()
 	r.Fixed(s.frozenHash[:])
-	r.Fixed(s.frozenBy[:])
-	s.unsettled, s.nacked = r.Bool(), r.Bool()
+	s.nacked = r.Bool()
+	s.unsettled = r.U64()
 	s.reason = r.U8()
+	r.Fixed(s.stay[:])
+	s.asks = r.U8()
 	r.Fixed(s.inviter[:])
 	s.ackDue = r.Bool()
 	for range int(r.U8()) {

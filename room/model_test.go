@@ -21,8 +21,9 @@ import (
 // Then everything comes to rest, and the invariants must hold. Time is virtual
 // and every choice comes from the seed (the keys do not).
 //
-// SECURELINK_SOAK=N runs N seeds; SECURELINK_SEED=N runs that one alone, and
-// SECURELINK_TRACE=N says how many lines of its diary a failed run prints.
+// SECURELINK_SEED=N runs seed N alone; SECURELINK_SOAK=M runs M seeds, from N or
+// 1 on; SECURELINK_OPS and SECURELINK_TRACE set how many operations a schedule
+// has and how many lines of its diary a failed run prints.
 
 const (
 	modelSeeds = 30
@@ -30,19 +31,17 @@ const (
 )
 
 func TestModel(t *testing.T) {
-	seeds, first := modelSeeds, 1
-	if n, err := strconv.Atoi(os.Getenv("SECURELINK_SOAK")); err == nil {
-		seeds, first = n, 1000
+	seeds, first := setting("SECURELINK_SOAK", modelSeeds), setting("SECURELINK_SEED", 1)
+	if os.Getenv("SECURELINK_SOAK") == "" && os.Getenv("SECURELINK_SEED") != "" {
+		seeds = 1
 	}
-	if n, err := strconv.Atoi(os.Getenv("SECURELINK_SEED")); err == nil {
-		seeds, first = 1, n
-	}
+	ops := setting("SECURELINK_OPS", modelOps)
 	for i := range seeds {
 		seed := first + i
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
 			t.Parallel()
 			m := newModel(t, uint64(seed))
-			for range modelOps {
+			for range ops {
 				m.operation()
 			}
 			m.rest()
@@ -98,7 +97,7 @@ func newModel(t *testing.T, seed uint64) *model {
 	m.mode, m.calm = []Mode{ModeOpen, ModeInvite, ModeLink}[seed%3], seed%5 == 0
 	t.Cleanup(func() {
 		if t.Failed() {
-			tail := m.trace[max(0, len(m.trace)-traceTail()):]
+			tail := m.trace[max(0, len(m.trace)-setting("SECURELINK_TRACE", 60)):]
 			for _, line := range tail {
 				t.Log(line)
 			}
@@ -479,10 +478,10 @@ func (m *model) do(a *actor, kind TodoKind) {
 // setFail lets the changes fail that were poisoned for this device.
 func (a *actor) setFail() { a.room.fail = func(seq uint64) bool { return a.locked[seq] } }
 
-// traceTail is how many lines of its diary a failed run prints.
-func traceTail() int {
-	if n, err := strconv.Atoi(os.Getenv("SECURELINK_TRACE")); err == nil {
+// setting is a number from the environment, if there is one.
+func setting(name string, otherwise int) int {
+	if n, err := strconv.Atoi(os.Getenv(name)); err == nil {
 		return n
 	}
-	return 60
+	return otherwise
 }

@@ -9,20 +9,29 @@ import (
 )
 
 // Nack says that the change which froze this device fails for its keys, and
-// asks to be let in again by a fresh key package.
+// asks to be let in again by a fresh key package. A device that follows an undo
+// of the change says so all the same: if the undo came too late, those for whom
+// the change stands let it in.
 func (r *Room) Nack(now time.Time) (*Append, error) {
-	if r.st.state != StateFrozen {
+	st := &identity.Statement{Kind: identity.StatementNack, Seq: r.st.frozenSeq, Entry: r.st.frozenHash}
+	switch {
+	case r.confesses():
+		st.Seq = r.st.unsettled
+		st.Entry, _ = r.hashAt(st.Seq)
+	case r.st.state != StateFrozen:
 		return nil, ErrUsage
 	}
-	kp, err := r.freshPackage(now)
-	if err != nil {
+	var err error
+	if st.KeyPackage, err = r.freshPackage(now); err != nil {
 		return nil, err
 	}
-	return r.say(&identity.Statement{Kind: identity.StatementNack, Seq: r.st.frozenSeq, Entry: r.st.frozenHash, KeyPackage: kp}, r.signAsDevice)
+	return r.say(st, r.signAsDevice)
 }
 
 // AskRejoin asks the others to give this device new keys: after a rollback or
-// clone (the reason is known then), or for one of identity's reasons.
+// clone (the reason is known then), or for one of identity's reasons. A copy
+// that finds that another state of the device has asked before cannot know
+// whether that was granted: it asks in turn for either stay.
 func (r *Room) AskRejoin(reason uint8, now time.Time) (*Append, error) {
 	if r.st.state == StateRemoved || r.st.state == StateJoining {
 		return nil, ErrRemoved
@@ -37,7 +46,11 @@ func (r *Room) AskRejoin(reason uint8, now time.Time) (*Append, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r.say(&identity.Statement{Kind: identity.StatementRejoin, Seq: r.st.place.seq, Reason: reason, KeyPackage: kp}, r.signAsDevice)
+	st := &identity.Statement{Kind: identity.StatementRejoin, Seq: r.st.place.seq, Reason: reason, KeyPackage: kp}
+	if r.st.stay != (identity.JoinID{}) && r.st.asks%2 == 1 {
+		st.JoinID = r.st.stay
+	}
+	return r.say(st, r.signAsDevice)
 }
 
 // freshPackage is the key package of the request that is under way, or a new
@@ -118,7 +131,7 @@ func (r *Room) Rejoin(w Welcome, keys []*mls.PrivateKeyPackage) (*Result, error)
 	case StateFrozen, StateBroken, StateRemoved, StateLeaving, StateJoining:
 		wanted = true
 	}
-	if !wanted && !r.st.unsettled {
+	if !wanted && r.st.unsettled == 0 {
 		return nil, ErrUnwanted
 	}
 	if o.place.seq > r.st.place.seq && r.st.state != StateRemoved {
@@ -131,11 +144,14 @@ func (r *Room) Rejoin(w Welcome, keys []*mls.PrivateKeyPackage) (*Result, error)
 }
 
 // restart replaces the group and sets the position back to the Welcome's place.
+// What a device has shown since an undo that it could not judge is void.
 func (r *Room) restart(o *opened) (*Result, error) {
+	undone := r.st.unsettled
 	var resend []MessageID
-	if r.st.unsettled {
-		resend = r.ownFrom(r.st.target.seq)
+	if undone != 0 {
+		resend = r.ownFrom(undone)
 	}
+	r.clearOwn()
 	r.dropPending()
 	r.dropFlights()
 	r.setAsked(nil)
@@ -148,7 +164,7 @@ func (r *Room) restart(o *opened) (*Result, error) {
 	r.forgetMine()
 	r.forgetCounters()
 	for at, id := range r.seenAt {
-		if r.seen[id].seq > o.place.seq {
+		if seq := r.seen[id].seq; seq > o.place.seq || undone != 0 && seq >= undone {
 			delete(r.seen, id)
 			delete(r.seenAt, at)
 			r.put(slot('i', at), nil)
@@ -161,7 +177,7 @@ func (r *Room) restart(o *opened) (*Result, error) {
 	}
 	r.st.time = before.time
 	r.st.known = before.known && before.state != StateRemoved && before.state != StateLeaving
-	res.Resend = resend
+	res.Resend, res.Undone = resend, undone
 	res.Records = append(res.Records, r.flush()...)
 	return res, nil
 }

@@ -23,6 +23,15 @@ func (r *Room) statement(e *Entry, body []byte, res *Result) {
 		res.refuse("malformed statement")
 		return
 	}
+	if r.ownRequest(st) {
+		stay, mine := r.askedFor(st)
+		if !mine { // nobody's answer could be opened here
+			r.st.stay = stay
+			r.strangeTwin(res)
+			return
+		}
+		r.st.asks = min(r.st.asks+1, 254)
+	}
 	why := r.checkStatement(st, e)
 	res.Verdict = VerdictNoted
 	if joining || r.st.state == StateFrozen { // who is in the room now is beyond this device
@@ -33,18 +42,48 @@ func (r *Room) statement(e *Entry, body []byte, res *Result) {
 	if why != "" {
 		return
 	}
-	r.note(sum(body), noted{seq: e.Seq, statement: st})
+	if st.Kind != identity.StatementNack || r.counts(st.Seq) || r.st.state == StateFrozen || r.st.unsettled != 0 {
+		r.note(sum(body), noted{seq: e.Seq, statement: st})
+	}
 	mine := st.User == r.self.User()
 	switch {
 	case st.Kind == identity.StatementLeave && mine,
 		st.Kind == identity.StatementRevoke && mine && st.Device == r.self.Device():
 		r.st.state = StateLeaving
 	case st.Kind == identity.StatementNack && st.Device == r.self.Device():
-		r.st.nacked = true
+		r.st.nacked = r.st.nacked || st.Seq == r.st.frozenSeq
+		res.Changed = true
 	}
 	if st.Device == r.self.Device() && mine && st.Kind != identity.StatementRevoke {
 		res.IsOwn = true
 	}
+}
+
+// ownRequest says whether a statement asks, with this device's signature and
+// for its present stay, to let it in again.
+func (r *Room) ownRequest(st *identity.Statement) bool {
+	own, err := r.own()
+	if err != nil || !asks(st) {
+		return false
+	}
+	if r.st.stay != (identity.JoinID{}) && st.JoinID == r.st.stay {
+		own.joinID = r.st.stay
+	}
+	return verifyStatement(r.self.Root, r.id, st, own) == nil
+}
+
+// askedFor is the stay that an own request asks for, and whether this state has
+// made the request.
+func (r *Room) askedFor(st *identity.Statement) (stay identity.JoinID, mine bool) {
+	if r.asked != nil && string(r.asked.KeyPackage.Bytes()) == string(st.KeyPackage) {
+		return stay, true
+	}
+	if kp, _, err := readKeyPackage(r.self.Root, st.KeyPackage); err == nil {
+		if s, err := seatOf(r.self.Root, kp.Leaf()); err == nil {
+			stay = s.joinID
+		}
+	}
+	return stay, false
 }
 
 // checkStatement says why a statement does not count, or nothing.
@@ -184,7 +223,10 @@ func (r *Room) say(st *identity.Statement, sign func(*identity.Statement)) (*App
 	}
 	st.Group, st.User = r.id, s.user
 	if st.Kind != identity.StatementRevoke {
-		st.Device, st.JoinID = s.device, s.joinID
+		st.Device = s.device
+		if st.JoinID == (identity.JoinID{}) {
+			st.JoinID = s.joinID
+		}
 	}
 	sign(st)
 	a := &Append{Kind: EntryHandshake, Examined: r.st.place.mark, ID: randomID(), Payload: append([]byte{payloadStatement}, st.Encode()...)}

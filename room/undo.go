@@ -2,6 +2,7 @@ package room
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/securelink-chat/securelink/identity"
 	"github.com/securelink-chat/securelink/mls"
@@ -16,22 +17,60 @@ func (r *Room) doubts() bool {
 		return false
 	}
 	r.st.strange = min(r.st.strange+1, maxStrange)
-	if r.st.unsettled || r.st.outside && (!r.st.known || r.st.strange == maxStrange) {
+	if r.st.unsettled != 0 || r.st.outside && (!r.st.known || r.st.strange == maxStrange) {
 		r.st.suspect = true
 	}
 	return r.st.suspect
 }
 
-// hear takes note that somebody who was in the room before is in this epoch.
+// hear takes note that somebody speaks in this device's epoch. It settles an
+// undo that this device could not judge, unless that one could not either:
+// newcomers, and those who have said that they were locked out as well. Two
+// such devices would only take each other's word.
 func (r *Room) hear(s seat) {
 	if s.user == r.self.User() {
 		return
 	}
 	r.st.strange = 0
-	if _, newcomer := r.counters[s.joinID]; r.st.unsettled && newcomer {
-		return // counters were forgotten with the undo, and begin anew for newcomers only
+	if r.st.unsettled != 0 {
+		// counters were forgotten with the undo, and begin anew for newcomers only
+		if _, newcomer := r.counters[s.joinID]; newcomer || r.lockedOut(s) {
+			return
+		}
+		r.forgetNacks(r.st.unsettled)
+		r.st.unsettled = 0
 	}
-	r.st.unsettled, r.st.suspect = false, false
+	r.st.suspect = false
+}
+
+// lockedOut says whether a device has said that it could not apply what was
+// undone.
+func (r *Room) lockedOut(s seat) bool {
+	for _, n := range r.noted {
+		if st := n.statement; st != nil && st.Kind == identity.StatementNack && st.Seq >= r.st.unsettled && st.Device == s.device && st.JoinID == s.joinID {
+			return true
+		}
+	}
+	return false
+}
+
+// confesses says whether this device has yet to say that it follows an undo
+// that it cannot judge.
+func (r *Room) confesses() bool {
+	if r.st.unsettled == 0 {
+		return false
+	}
+	own, err := r.own()
+	return err == nil && !r.lockedOut(own)
+}
+
+// inDoubt says whether this device may be in a branch that the others have
+// given up: it cannot judge the undo that it follows, somebody speaks in
+// another epoch, and there is somebody left who may be there.
+func (r *Room) inDoubt() bool {
+	return r.st.unsettled != 0 && r.st.suspect && slices.ContainsFunc(r.who.seats, func(s seat) bool {
+		return s.user != r.self.User() && !r.lockedOut(s)
+	})
 }
 
 // misjoined gives up the group that this device has joined by mistake.
@@ -69,7 +108,7 @@ func (r *Room) freeze(e *Entry, info *mls.CommitInfo, res *Result) error {
 		r.st.target = target{e.Seq, author.user}
 	}
 	r.remember(e.Seq, r.st.place.chain, author.user)
-	r.st.state, r.st.frozenSeq, r.st.frozenHash, r.st.frozenBy = StateFrozen, e.Seq, r.st.place.chain, author.user
+	r.st.state, r.st.frozenSeq, r.st.frozenHash = StateFrozen, e.Seq, r.st.place.chain
 	r.st.nacked = false
 	res.Verdict, res.Changed = VerdictFrozen, true
 	return nil
@@ -145,6 +184,9 @@ func (r *Room) freezeAtUndo(e *Entry, base *mls.Group, info *mls.CommitInfo, res
 	}
 	r.base = nil
 	r.storeBase()
+	if r.st.state == StateFrozen && r.st.unsettled == 0 {
+		r.st.unsettled = r.st.target.seq
+	}
 	r.st.state = StateFrozen
 	return r.freeze(e, info, res)
 }
@@ -178,7 +220,7 @@ func (r *Room) keepBase(e *Entry, from *mls.Group, author identity.UserID, undon
 	}
 	r.base = from
 	r.st.target = target{e.Seq, author}
-	r.clearOwn()
+	r.trimOwn()
 }
 
 // dropBase gives the way back up: nothing can be undone any more.
@@ -188,7 +230,7 @@ func (r *Room) dropBase() {
 	}
 	r.base = nil
 	r.storeBase()
-	r.clearOwn()
+	r.trimOwn()
 }
 
 // takeBack undoes what entries since the target have done.
@@ -196,18 +238,24 @@ func (r *Room) takeBack(e *Entry, base *mls.Group, res *Result) {
 	frozen := r.st.state == StateFrozen
 	res.Undone = r.st.target.seq
 	res.Resend = r.ownFrom(res.Undone)
+	r.clearOwn()
 	if frozen {
 		r.st.state = StateMember
 		if r.leaves() {
 			r.st.state = StateLeaving
 		}
-		r.st.unsettled = true
+		if r.st.unsettled == 0 {
+			r.st.unsettled = r.st.target.seq
+		}
+	} else {
+		r.forgetNacks(r.st.target.seq)
 	}
-	r.st.frozenSeq, r.st.frozenHash, r.st.frozenBy = 0, Hash{}, identity.UserID{}
-	r.st.nacked = false
+	r.st.frozenSeq, r.st.frozenHash, r.st.nacked = 0, Hash{}, false
 	r.forgetCounters()
-	r.forgetNacks(r.st.target.seq)
 	for seq := r.st.target.seq; seq <= e.Seq; seq++ {
+		if m, ok := r.ring[seq]; ok && m.author != (identity.UserID{}) {
+			r.remember(seq, m.hash, identity.UserID{}) // it counts no more
+		}
 		if id, ok := r.seenAt[seq%seenSize]; ok && r.seen[id].seq == seq {
 			delete(r.seen, id)
 			delete(r.seenAt, seq%seenSize)

@@ -133,6 +133,7 @@ type device struct {
 	tags     map[uint64][16]byte // epoch -> tag
 	resend   []MessageID
 	why      map[uint64]string
+	said     map[MessageID]string
 	live     bool
 }
 
@@ -153,7 +154,7 @@ func (s *server) device(t testing.TB, p *person) *device {
 	}
 	self := Self{Root: root, Key: key, Suite: testSuite,
 		Credential: identity.Credential{Certificate: p.key.Certify(root, id, key.Public(), identity.ClassNative, 1), Profile: profile}}
-	return &device{t: t, s: s, who: p, self: self, disk: map[string][]byte{}, verdicts: map[uint64]Verdict{}, tags: map[uint64][16]byte{}, why: map[uint64]string{}, live: true}
+	return &device{t: t, s: s, who: p, self: self, disk: map[string][]byte{}, verdicts: map[uint64]Verdict{}, tags: map[uint64][16]byte{}, why: map[uint64]string{}, said: map[MessageID]string{}, live: true}
 }
 
 func (d *device) user() identity.UserID { return d.self.User() }
@@ -271,6 +272,9 @@ func (d *device) welcome(in inboxed) (used, retry bool) {
 	d.save(res.Records)
 	d.resend = append(d.resend, res.Resend...)
 	d.back(res.ResyncAfter)
+	if res.Undone != 0 {
+		d.back(res.Undone - 1)
+	}
 	return true, false
 }
 
@@ -348,6 +352,7 @@ func (d *device) draft(draft Draft) error {
 		return err
 	}
 	d.save(a.Records)
+	d.said[draft.ID] = draft.Text
 	return d.s.append(a)
 }
 
