@@ -132,7 +132,7 @@ func asks(st *identity.Statement) bool {
 // Those who came later do not know.
 func (r *Room) counts(seq uint64) bool {
 	m, known := r.ring[seq]
-	return !known || m.author != (identity.UserID{}) || seq <= r.st.joinSeq
+	return !known || m.author != (identity.UserID{}) || seq <= r.st.joinSeq || r.st.state == StateJoining
 }
 
 func (p *plan) carryStatement(st *identity.Statement) {

@@ -144,7 +144,9 @@ func (m *model) pick(fits func(*actor) bool) *actor {
 	return list[m.rng.IntN(len(list))]
 }
 
-func (a *actor) canSpeak() bool { return a.in() && a.room.State() == StateMember }
+func (a *actor) canSpeak() bool {
+	return a.in() && a.room.State() == StateMember && a.room.canSend() == nil
+}
 
 func (a *actor) staff() bool {
 	return a.canSpeak() && a.room.rules.role(a.user()) >= RoleAdmin

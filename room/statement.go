@@ -63,7 +63,7 @@ func (r *Room) statement(e *Entry, body []byte, res *Result) {
 // for its present stay, to let it in again.
 func (r *Room) ownRequest(st *identity.Statement) bool {
 	own, err := r.own()
-	if err != nil || !asks(st) {
+	if err != nil || !asks(st) || r.st.state == StateJoining {
 		return false
 	}
 	if r.st.stay != (identity.JoinID{}) && st.JoinID == r.st.stay {
