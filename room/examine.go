@@ -220,6 +220,8 @@ func (r *Room) strangeTwin(res *Result) {
 	}
 	me := r.self
 	r.st.state, r.st.reason, res.Changed = StateBroken, identity.ReasonRollback, true
+	r.dropPending()
+	r.trimOwn()
 	if r.live {
 		r.st.reason = identity.ReasonClone
 		res.alarm(AlarmClone, me.User(), me.Device(), "Another device uses the keys of this one. This one sends nothing more until it has new keys.")

@@ -2,6 +2,7 @@ package room
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/securelink-chat/securelink/identity"
@@ -144,11 +145,13 @@ func (r *Room) Rejoin(w Welcome, keys []*mls.PrivateKeyPackage) (*Result, error)
 }
 
 // restart replaces the group and sets the position back to the Welcome's place.
-// What a device has shown since an undo that it could not judge is void.
+// What a device has shown since an undo that it could not judge is void. What
+// it sent beside another device with its keys may be: others know an own
+// message again that they have seen.
 func (r *Room) restart(o *opened) (*Result, error) {
 	undone := r.st.unsettled
 	var resend []MessageID
-	if undone != 0 {
+	if undone != 0 || r.st.reason != 0 {
 		resend = r.ownFrom(undone)
 	}
 	r.clearOwn()
@@ -164,7 +167,7 @@ func (r *Room) restart(o *opened) (*Result, error) {
 	r.forgetMine()
 	r.forgetCounters()
 	for at, id := range r.seenAt {
-		if seq := r.seen[id].seq; seq > o.place.seq || undone != 0 && seq >= undone {
+		if seq := r.seen[id].seq; seq > o.place.seq || undone != 0 && seq >= undone || slices.Contains(resend, id) {
 			delete(r.seen, id)
 			delete(r.seenAt, at)
 			r.put(slot('i', at), nil)

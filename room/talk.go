@@ -139,7 +139,7 @@ func (r *Room) ownMessage(e *Entry, at int, res *Result) {
 	r.st.ackDue = false
 	r.st.losses, r.st.firstLoss = 0, 0
 	res.Verdict, res.IsOwn, res.Own = VerdictApplied, true, f.draft.ID
-	if r.base != nil || !r.st.known || r.st.unsettled != 0 {
+	if r.base != nil || !r.st.known || r.st.unsettled != 0 || r.st.state == StateBroken {
 		r.addOwn(seen{e.Seq, f.draft.ID, r.self.User()})
 	}
 	if s, double := r.seen[f.draft.ID]; double && s.user == r.self.User() {
