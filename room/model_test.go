@@ -3,10 +3,12 @@ package room
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"slices"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -36,6 +38,8 @@ func TestModel(t *testing.T) {
 		seeds = 1
 	}
 	ops := setting("SECURELINK_OPS", modelOps)
+	seen := &tally{count: map[string]int{}}
+	t.Cleanup(func() { seen.check(t, seeds >= modelSeeds) })
 	for i := range seeds {
 		seed := first + i
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
@@ -46,7 +50,40 @@ func TestModel(t *testing.T) {
 			}
 			m.rest()
 			m.check()
+			seen.add(m.happened)
 		})
+	}
+}
+
+// tally counts what has happened in all runs, so that a model which has become
+// too tame is noticed.
+type tally struct {
+	mu    sync.Mutex
+	count map[string]int
+}
+
+func (t *tally) add(happened map[string]int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for what, n := range happened {
+		t.count[what] += n
+	}
+}
+
+// check logs the counts; all says that everything must have happened.
+func (t *tally) check(tb *testing.T, all bool) {
+	for _, what := range slices.Sorted(maps.Keys(t.count)) {
+		tb.Logf("%6d %s", t.count[what], what)
+	}
+	expected := []string{"clone", "intruder", "old offer", "old welcome", "restored copy", "poison", "revocation", "link", "approval link", "retired", "owner named", "misjoined",
+		"frozen", "undone", "void branch left", "second device", "rolled back before a re-join"}
+	for lie := range lies {
+		expected = append(expected, "core "+lie)
+	}
+	for _, what := range expected {
+		if all && t.count[what] == 0 && !tb.Failed() {
+			tb.Errorf("the model never came to: %s", what)
+		}
 	}
 }
 
@@ -89,12 +126,28 @@ type model struct {
 	noise     bool // the log holds replays, which raise alarms
 	calm      bool // nobody misbehaves in this run
 	misjoined bool // somebody came in by an offer that was out of date
+	liar      bool // the core lies to some
+	resting   bool // and has stopped
+	deceived  *actor
+	told      *bool // whether the lie was told already
+	views     map[MessageID]spoken
+	intruders []intruder
+	secrets   map[[16]byte]identity.LinkSecret // of all links that ever were, as members know them
+	cloned    bool
+	happened  map[string]int
 	trace     []string
 }
 
+// spoken is where the author of a message stood.
+type spoken struct {
+	by  *actor
+	seq uint64
+}
+
 func newModel(t *testing.T, seed uint64) *model {
-	m := &model{t: t, s: newServer(), rng: rand.New(rand.NewPCG(seed, 7)), sent: map[MessageID]Draft{}}
+	m := &model{t: t, s: newServer(), rng: rand.New(rand.NewPCG(seed, 7)), sent: map[MessageID]Draft{}, views: map[MessageID]spoken{}, secrets: map[[16]byte]identity.LinkSecret{}, happened: map[string]int{}}
 	m.mode, m.calm = []Mode{ModeOpen, ModeInvite, ModeLink}[seed%3], seed%5 == 0
+	m.liar = !m.calm && seed%2 == 0
 	t.Cleanup(func() {
 		if t.Failed() {
 			tail := m.trace[max(0, len(m.trace)-setting("SECURELINK_TRACE", 60)):]
@@ -182,14 +235,16 @@ func (m *model) operation() {
 		m.someoneComes()
 	case n < 91:
 		m.someoneGoes()
-	case n < 94:
+	case n < 93:
 		m.garbage()
-	case n < 96:
+	case n < 95:
 		m.poison()
-	case n < 97:
+	case n < 96:
 		m.revoke()
-	case n < 98:
+	case n < 97:
 		m.rollBack()
+	case n < 98:
+		m.rare()
 	default:
 		for _, a := range m.actors {
 			if a.in() && m.rng.IntN(2) == 0 {
@@ -197,6 +252,22 @@ func (m *model) operation() {
 				m.work(a)
 			}
 		}
+	}
+}
+
+// rare is what hardly ever happens.
+func (m *model) rare() {
+	switch m.rng.IntN(5) {
+	case 0:
+		m.clone()
+	case 1:
+		m.retire()
+	case 2:
+		m.deceive()
+	case 3:
+		m.deliverAgain()
+	default:
+		m.intrude()
 	}
 }
 
@@ -216,11 +287,11 @@ func (m *model) deliver(a *actor, ap *Append) (ok bool, err error) {
 		m.log("%s: request lost", a.who.name)
 		return false, nil
 	case 1:
-		err := m.s.append(ap)
+		err := m.accept(a, ap)
 		m.log("%s: answer lost (%v)", a.who.name, err)
 		return false, nil
 	}
-	err = m.s.append(ap)
+	err = m.accept(a, ap)
 	m.log("%s: append kind %d: %v", a.who.name, ap.Kind, err)
 	return err == nil, err
 }
@@ -252,6 +323,7 @@ func (m *model) flush(a *actor) {
 			}
 			a.save(ap.Records)
 			q.bytes = ap
+			m.views[q.draft.ID] = spoken{a, a.room.st.place.seq}
 			if m.rng.IntN(12) == 0 {
 				m.log("%s restarts between save and send", a.who.name)
 				a.restart()
@@ -322,22 +394,22 @@ func (m *model) catchUp(a *actor, n int) {
 		if a.room == nil {
 			break
 		}
-		before, seq := a.room.State(), a.room.st.place.seq
-		var keep *mls.Group
-		if a.room.group != nil {
-			keep = a.room.group
-		}
-		if seq < m.s.head() && before != StateRemoved {
-			m.examine(a, m.s.log[seq], keep)
+		if e, ok := a.next(); ok && a.room.State() != StateRemoved {
+			m.examine(a, e)
 			continue
 		}
+		voided := a.voided
 		if !a.step() {
 			break
 		}
-		m.log("%s took a welcome, state %d, epoch %d", a.who.name, a.room.State(), a.room.group.Epoch())
+		m.happened["void branch left"] += a.voided - voided
+		m.log("%s took a welcome, state %d, epoch %d", a.who.name, a.room.State(), epochOf(a))
 		a.forgetBuilt()
 	}
-	if a.room != nil && a.room.st.place.seq == m.s.head() {
+	if a.room == nil {
+		return
+	}
+	if _, more := a.next(); !more {
 		a.commits = nil
 		m.collect(a)
 	}
@@ -350,9 +422,9 @@ func (a *actor) forgetBuilt() {
 	a.commits = nil
 }
 
-func (m *model) examine(a *actor, e Entry, keep *mls.Group) {
+func (m *model) examine(a *actor, e Entry) {
 	before := a.room.State()
-	if keep != nil && m.rng.IntN(4) == 0 && e.Kind == EntryHandshake {
+	if keep := a.room.group; keep != nil && m.rng.IntN(4) == 0 && e.Kind == EntryHandshake {
 		a.ghosts = append(a.ghosts, ghost{e.Seq, keep.Clone()})
 	}
 	res := a.device.examine(e)
@@ -370,7 +442,20 @@ func (m *model) examine(a *actor, e Entry, keep *mls.Group) {
 	if res.Rebuild {
 		a.forgetBuilt()
 	}
+	if a.room.rules != nil {
+		for _, l := range a.room.rules.Links {
+			m.secrets[l.Secret.ID()] = l.Secret
+		}
+	}
 	m.collect(a)
+	switch {
+	case res.Verdict == VerdictFrozen:
+		m.happened["frozen"]++
+	case res.Undone != 0:
+		m.happened["undone"]++
+	case a.room.State() == StateBroken && before != StateBroken && a.room.st.stay != identity.JoinID{}:
+		m.happened["rolled back before a re-join"]++
+	}
 	if a.room.State() != before || res.Verdict == VerdictFrozen || res.Undone != 0 {
 		m.log("%s at %d: %v, state %d -> %d %s", a.who.name, e.Seq, res.Verdict, before, a.room.State(), res.Why)
 	}

@@ -62,7 +62,7 @@ func (m *model) verify(a *actor) {
 	if !ok {
 		return
 	}
-	res, err := a.room.Verify(offer)
+	res, err := a.room.Verify(m.outOfDate(offer))
 	if err != nil {
 		m.log("%s cannot verify: %v", a.who.name, err)
 		return
@@ -70,6 +70,7 @@ func (m *model) verify(a *actor) {
 	a.save(res.Records)
 	if res.Undone != 0 {
 		m.misjoined = true
+		m.happened["misjoined"]++
 		m.log("%s had joined by an old offer", a.who.name)
 		a.back(res.Undone - 1)
 		a.resend = append(a.resend, res.Resend...)
@@ -84,6 +85,7 @@ func (m *model) knock(a *actor) {
 	if !ok {
 		return
 	}
+	offer = m.outOfDate(offer)
 	offer.Again = bytes.Equal(offer.GroupInfo, a.offer) && m.rng.IntN(4) == 0
 	a.offer = offer.GroupInfo
 	room, records, err := JoinExternal(a.self, offer)
@@ -130,6 +132,7 @@ func (m *model) someoneComes() {
 		a := m.actorOf(sponsor.who) // a second device: any member adds it
 		adder := m.pick((*actor).canSpeak)
 		adder.intents = append(adder.intents, Intent{Kind: IntentAdd, KeyPackages: [][]byte{a.keyPackage()}})
+		m.happened["second device"]++
 		m.log("%s is to add a device of %s", adder.who.name, a.who.name)
 		m.commit(adder)
 		return
@@ -193,14 +196,17 @@ func (m *model) wish() {
 	}
 	other := m.pick((*actor).in)
 	intent := Intent{Kind: IntentRefresh}
-	switch m.rng.IntN(6) {
+	switch m.rng.IntN(9) {
 	case 0:
-		intent = Intent{Kind: IntentTitle, Text: fmt.Sprint("title ", m.s.head())}
+		intent = Intent{Kind: []IntentKind{IntentTitle, IntentTopic}[m.rng.IntN(2)], Text: fmt.Sprint("title ", m.s.head())}
 	case 1:
 		intent = Intent{Kind: IntentRole, User: other.user(), Role: []Role{RoleMember, RoleAdmin, RoleOwner}[m.rng.IntN(3)]}
 	case 2:
 		if m.mode == ModeLink {
-			intent = Intent{Kind: IntentLink, Secret: identity.NewLinkSecret()}
+			intent = Intent{Kind: IntentLink, Secret: identity.NewLinkSecret(), Approval: m.rng.IntN(4) == 0}
+			if m.happened["link"]++; intent.Approval {
+				m.happened["approval link"]++
+			}
 		}
 	case 3:
 		if links := a.room.rules.Links; len(links) > 0 {
@@ -210,6 +216,20 @@ func (m *model) wish() {
 		if stranger := m.actors[m.rng.IntN(len(m.actors))]; !stranger.in() {
 			intent = Intent{Kind: IntentBan, User: stranger.user()}
 		}
+	case 5:
+		if bans := a.room.rules.Bans; len(bans) > 0 {
+			intent = Intent{Kind: IntentUnban, User: bans[m.rng.IntN(len(bans))]}
+		}
+	case 6:
+		if m.mode == ModeLink && m.rng.IntN(4) == 0 {
+			intent = Intent{Kind: IntentMode, Mode: []Mode{ModeInvite, ModeLink}[m.rng.IntN(2)]}
+		}
+	case 7:
+		profile, err := a.who.key.SignProfile(a.self.Root, a.who.name, a.self.Credential.Profile.Version+uint64(m.s.head()))
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		intent = Intent{Kind: IntentProfile, Profile: profile}
 	}
 	a.intents = append(a.intents, intent)
 	m.commit(a)
@@ -252,7 +272,7 @@ func (m *model) garbage() {
 // poison is a commit by a member that only part of the room can apply.
 func (m *model) poison() {
 	a := m.pick((*actor).canSpeak)
-	if a == nil || m.calm {
+	if a == nil || m.calm || m.deceived != nil {
 		return
 	}
 	m.catchUp(a, 1000)
@@ -269,6 +289,7 @@ func (m *model) poison() {
 		}
 	}
 	a.intents = append(a.intents, Intent{Kind: IntentRefresh})
+	m.happened["poison"]++
 	m.log("%s poisons %d (all: %v)", a.who.name, seq, all)
 	m.commit(a)
 }
@@ -291,6 +312,7 @@ func (m *model) revoke() {
 		m.t.Fatal(err)
 	}
 	a.save(ap.Records)
+	m.happened["revocation"]++
 	m.log("%s disowns another device", a.who.name)
 	m.append(a, ap)
 }
@@ -301,13 +323,7 @@ func (m *model) rollBack() {
 		return
 	}
 	a := m.pick((*actor).canSpeak)
-	others := 0
-	for _, b := range m.actors {
-		if b.canSpeak() && b.user() != a.user() {
-			others++
-		}
-	}
-	if others < 2 { // nobody could let it in again
+	if a == nil || m.deceived != nil || !m.helpers(a) {
 		return
 	}
 	if a.backup == nil || m.rng.IntN(2) == 0 {
@@ -320,6 +336,7 @@ func (m *model) rollBack() {
 	m.rolled = true
 	a.back(a.room.st.place.seq)
 	a.forgetBuilt()
+	m.happened["restored copy"]++
 	m.log("%s is restored from an old copy, at %d", a.who.name, a.room.st.place.seq)
 	m.catchUp(a, 1000)
 	a.live = true

@@ -130,8 +130,12 @@ func (r *Room) checkStatement(st *identity.Statement, e *Entry) string {
 
 // notice examines a word of the server's delegate.
 func (r *Room) notice(e *Entry, res *Result) {
+	if r.rules == nil {
+		res.Verdict = VerdictUnknown
+		return
+	}
 	n, err := identity.DecodeNotice(e.Payload)
-	if err != nil || r.rules == nil || n.Group != r.id || r.rules.Mode != ModeOpen || n.Verify(r.self.Root) != nil {
+	if err != nil || n.Group != r.id || r.rules.Mode != ModeOpen || n.Verify(r.self.Root) != nil {
 		res.refuse("not a notice of the server's delegate")
 		return
 	}
