@@ -343,8 +343,10 @@ func (r *Room) apply(e *Entry, c change, res *Result) error {
 	from, next, author, a := c.from, c.next, c.author, c.attest
 	res.Verdict, res.Changed = VerdictApplied, true
 	r.st.publishDue = false
-	r.st.known = r.st.known || author.user != r.self.User() && r.st.state == StateMember
-	r.hear(author)
+	if r.who.stays(author) { // and has not come by this very commit
+		r.st.known = r.st.known || author.user != r.self.User() && r.st.state == StateMember
+		r.hear(author)
+	}
 	undone := a.undo
 	if undone {
 		r.takeBack(e, from, res)
@@ -363,12 +365,12 @@ func (r *Room) apply(e *Entry, c change, res *Result) error {
 	if tag, err := tagOf(from); err == nil {
 		r.keepTag(from.Epoch(), tag)
 	}
-	r.keepBase(e, from, author.user, undone)
 	r.putGroup(next.Diff(r.group))
 	before := r.group
 	if err := r.adopt(next); err != nil {
 		return err
 	}
+	r.keepBase(e, from, author.user, undone, oldWho)
 	if before != r.base {
 		before.Wipe()
 	}

@@ -132,6 +132,7 @@ type model struct {
 	told      *bool // whether the lie was told already
 	views     map[MessageID]spoken
 	intruders []intruder
+	again     map[MessageID]*actor             // who has sent what again
 	secrets   map[[16]byte]identity.LinkSecret // of all links that ever were, as members know them
 	cloned    bool
 	happened  map[string]int
@@ -145,7 +146,7 @@ type spoken struct {
 }
 
 func newModel(t *testing.T, seed uint64) *model {
-	m := &model{t: t, s: newServer(), rng: rand.New(rand.NewPCG(seed, 7)), sent: map[MessageID]Draft{}, views: map[MessageID]spoken{}, secrets: map[[16]byte]identity.LinkSecret{}, happened: map[string]int{}}
+	m := &model{t: t, s: newServer(), rng: rand.New(rand.NewPCG(seed, 7)), sent: map[MessageID]Draft{}, views: map[MessageID]spoken{}, secrets: map[[16]byte]identity.LinkSecret{}, happened: map[string]int{}, again: map[MessageID]*actor{}}
 	m.mode, m.calm = []Mode{ModeOpen, ModeInvite, ModeLink}[seed%3], seed%5 == 0
 	m.liar = !m.calm && seed%2 == 0
 	t.Cleanup(func() {
@@ -467,6 +468,7 @@ func (m *model) collect(a *actor) {
 	for _, id := range a.resend {
 		if d, ok := m.sent[id]; ok && !slices.ContainsFunc(a.outbox, func(q queued) bool { return q.draft.ID == id }) {
 			again = append(again, queued{draft: d})
+			m.again[id] = a
 		}
 	}
 	a.resend = nil

@@ -150,7 +150,17 @@ func (m *model) setAside(members []*actor) {
 			continue
 		}
 		seq := a.room.st.place.seq
-		a.out = slices.ContainsFunc(members, func(b *actor) bool { return b.verdicts[seq] == VerdictRefused })
+		a.out = slices.ContainsFunc(members, func(b *actor) bool {
+			if b.verdicts[seq] == VerdictRefused {
+				return true
+			}
+			for epoch, tag := range a.tags {
+				if other, known := b.tags[epoch]; known && tag != other {
+					return true
+				}
+			}
+			return false
+		})
 	}
 }
 
@@ -205,8 +215,11 @@ func (m *model) checkTimelines(members []*actor) {
 			if i.Seq < last {
 				m.t.Errorf("%s shows entry %d after %d", a.who.name, i.Seq, last)
 			}
-			// who comes between a message and its repetition by a restored copy sees the repetition
-			if at, known := order[i.ID]; known && at != i.Seq && !m.rolled && !m.cloned {
+			// who comes between a message and its repetition by a restored copy
+			// sees the repetition; so does a device that has followed an undo in
+			// vain or was served an old offer, of what it had sent before that
+			by := m.again[i.ID]
+			if at, known := order[i.ID]; known && at != i.Seq && !m.rolled && !m.cloned && (by == nil || by.voided == 0) {
 				m.t.Errorf("a message is at %d and at %d", at, i.Seq)
 			}
 			seen[i.ID], last, order[i.ID] = true, i.Seq, i.Seq

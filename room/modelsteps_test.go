@@ -70,6 +70,7 @@ func (m *model) verify(a *actor) {
 	a.save(res.Records)
 	if res.Undone != 0 {
 		m.misjoined = true
+		a.voided++
 		m.happened["misjoined"]++
 		m.log("%s had joined by an old offer", a.who.name)
 		a.back(res.Undone - 1)
@@ -85,8 +86,9 @@ func (m *model) knock(a *actor) {
 	if !ok {
 		return
 	}
+	truth := offer.GroupInfo
 	offer = m.outOfDate(offer)
-	offer.Again = bytes.Equal(offer.GroupInfo, a.offer) && m.rng.IntN(4) == 0
+	offer.Again = bytes.Equal(offer.GroupInfo, a.offer) && bytes.Equal(offer.GroupInfo, truth) && m.rng.IntN(4) == 0
 	a.offer = offer.GroupInfo
 	room, records, err := JoinExternal(a.self, offer)
 	if err != nil {

@@ -182,7 +182,7 @@ func (r *Room) accept(e *Entry, sender seat, env *envelope, res *Result) {
 	r.setCounter(sender.joinID, env.counter)
 	unchecked := r.checkView(sender, env, res)
 	res.Verdict = VerdictApplied
-	r.confirm(sender)
+	r.confirm(sender, !counted)
 	if s, double := r.seen[env.id]; double { // nothing to show; not refused, since who joined in between does not know the first one
 		res.Why = "sent again"
 		if s.user != sender.user {
@@ -216,12 +216,14 @@ func (r *Room) checkView(sender seat, env *envelope, res *Result) bool {
 }
 
 // confirm counts a message of another member as word that this device's entry,
-// or that of the last joiners, counts for the others too.
-func (r *Room) confirm(sender seat) {
+// or that of the last joiners, counts for the others too. Who came after this
+// device (first tells those who were there before it, when they speak for the
+// first time) may have come by the same mistake.
+func (r *Room) confirm(sender seat, first bool) {
 	if sender.device == r.self.Device() {
 		return
 	}
-	if !r.st.known && r.st.state == StateMember {
+	if !r.st.known && first && r.st.state == StateMember {
 		r.st.known = true
 		if r.base == nil {
 			r.trimOwn()

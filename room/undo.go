@@ -210,8 +210,13 @@ func attestOf(message []byte) (*attest, error) {
 }
 
 // keepBase decides which group an undo could go back to from now on: the one
-// before this change, unless its author only goes on after himself.
-func (r *Room) keepBase(e *Entry, from *mls.Group, author identity.UserID, undone bool) {
+// before this change, unless its author only goes on after himself. Those whom
+// he has brought in have nowhere to go back to, so they end what can be undone.
+func (r *Room) keepBase(e *Entry, from *mls.Group, author identity.UserID, undone bool, before *roster) {
+	if slices.ContainsFunc(r.who.seats, func(s seat) bool { return s.user != author && !before.stays(s) }) {
+		r.dropBase()
+		return
+	}
 	if !undone && r.base != nil && r.st.target.author == author {
 		return
 	}
