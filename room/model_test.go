@@ -399,9 +399,12 @@ func (m *model) catchUp(a *actor, n int) {
 			m.examine(a, e)
 			continue
 		}
-		voided := a.voided
+		voided, entries := a.voided, a.entries
 		if !a.step() {
 			break
+		}
+		if a.entries == entries {
+			continue // a welcome that it did not want
 		}
 		m.happened["void branch left"] += a.voided - voided
 		m.log("%s took a welcome, state %d, epoch %d", a.who.name, a.room.State(), epochOf(a))

@@ -291,7 +291,7 @@ func (m *model) checkIntruders() {
 			}
 		}
 		for _, e := range m.s.log[x.seq:] {
-			if e.Kind != EntryMessage {
+			if e.Kind != EntryMessage || !m.counted(e.Seq) {
 				continue
 			}
 			if _, err := x.room.group.Clone().Decrypt(e.Payload); err == nil {

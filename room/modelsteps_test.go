@@ -12,13 +12,13 @@ import (
 
 // resync replaces the leaf of a locked-out device by a commit from outside.
 func (m *model) resync(a *actor) {
-	records, err := a.room.Resync(Offer{Group: m.s.group, GroupInfo: m.s.info, Tree: m.s.tree})
+	res, err := a.room.Resync(Offer{Group: m.s.group, GroupInfo: m.s.info, Tree: m.s.tree})
 	if err != nil {
 		m.log("%s cannot resync: %v", a.who.name, err)
 		return
 	}
-	a.save(records)
-	a.back(a.room.st.place.seq)
+	a.save(res.Records)
+	a.goBack(res)
 	a.forgetBuilt()
 	m.log("%s resyncs", a.who.name)
 	m.enter(a)

@@ -187,7 +187,7 @@ func (r *Room) restart(o *opened) (*Result, error) {
 
 // Resync prepares to replace this device's leaf in an open room by a commit of
 // its own; as after JoinExternal, Enter gives what to append.
-func (r *Room) Resync(o Offer) ([]Record, error) {
+func (r *Room) Resync(o Offer) (*Result, error) {
 	if r.rules == nil || r.rules.Mode != ModeOpen {
 		return nil, ErrNotAllowed
 	}
@@ -195,9 +195,12 @@ func (r *Room) Resync(o Offer) ([]Record, error) {
 	if err := fresh.knock(o); err != nil {
 		return nil, err
 	}
-	records := []Record{}
+	res := &Result{Resync: true, Changed: true, Undone: r.st.unsettled}
+	if res.Undone != 0 {
+		res.Resend = r.ownFrom(res.Undone)
+	}
 	for _, rec := range r.Records() {
-		records = append(records, Record{Key: rec.Key})
+		res.Records = append(res.Records, Record{Key: rec.Key})
 	}
 	ring, time, fail := r.ring, r.st.time, r.fail
 	*r = *fresh
@@ -208,7 +211,9 @@ func (r *Room) Resync(o Offer) ([]Record, error) {
 		}
 	}
 	r.st.time = time
-	return append(records, r.flush()...), nil
+	res.ResyncAfter = r.st.place.seq
+	res.Records = append(res.Records, r.flush()...)
+	return res, nil
 }
 
 // Records gives everything that there is to store.

@@ -141,6 +141,7 @@ type device struct {
 	why      map[uint64]string
 	said     map[MessageID]string
 	live     bool
+	entries  int   // how many Welcomes it took
 	voided   int   // how often it came back from a branch that was void
 	view     *view // what a lying core shows it in the place of the log
 }
@@ -287,6 +288,7 @@ func (d *device) welcome(in inboxed) (used, retry bool) {
 		d.room = room
 		d.save(res.Records)
 		d.usedUp(res)
+		d.entries++
 		return true, false
 	}
 	res, err := d.room.Rejoin(in.w, d.keys)
@@ -299,13 +301,19 @@ func (d *device) welcome(in inboxed) (used, retry bool) {
 	}
 	d.save(res.Records)
 	d.usedUp(res)
+	d.goBack(res)
+	d.entries++
+	return true, false
+}
+
+// goBack takes up the room at an earlier place.
+func (d *device) goBack(res *Result) {
 	d.resend = append(d.resend, res.Resend...)
 	d.back(res.ResyncAfter)
 	if res.Undone != 0 {
 		d.back(res.Undone - 1)
 		d.voided++
 	}
-	return true, false
 }
 
 // back forgets what was shown after a place that is examined again.
