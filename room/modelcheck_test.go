@@ -135,7 +135,7 @@ func (m *model) check() {
 		}
 	}
 	m.setAside(members)
-	m.checkVerdicts()
+	m.checkVerdicts(members)
 	m.checkTimelines(members)
 	m.checkGhosts()
 	m.checkIntruders()
@@ -164,33 +164,31 @@ func (m *model) setAside(members []*actor) {
 	}
 }
 
-// checkVerdicts: whoever has judged an entry has judged it alike.
-func (m *model) checkVerdicts() {
+// checkVerdicts: the members have judged each entry and know each epoch alike,
+// and so has whoever is gone, as far as they know.
+func (m *model) checkVerdicts(members []*actor) {
+	gone := slices.DeleteFunc(slices.Clone(m.actors), func(a *actor) bool { return a.out || slices.Contains(members, a) })
 	for seq := uint64(1); seq <= m.s.head(); seq++ {
 		var verdict Verdict
 		var by *actor
-		for _, a := range m.actors {
-			v := a.verdicts[seq]
-			if a.out || v == 0 || v == VerdictUnknown || v == VerdictFrozen {
-				continue
-			}
-			if verdict == 0 {
+		for _, a := range slices.Concat(members, gone) {
+			switch v := a.verdicts[seq]; {
+			case v == 0, v == VerdictUnknown, v == VerdictFrozen:
+			case verdict == 0 && slices.Contains(members, a):
 				verdict, by = v, a
-			} else if v != verdict {
+			case verdict != 0 && v != verdict:
 				m.t.Errorf("entry %d: %s says %v (%s), %s says %v (%s)", seq, by.who.name, verdict, by.why[seq], a.who.name, v, a.why[seq])
 			}
 		}
 	}
 	tags := map[uint64][16]byte{}
-	for _, a := range m.actors {
-		if a.out {
-			continue
-		}
+	for _, a := range slices.Concat(members, gone) {
 		for epoch, tag := range a.tags {
 			if known, ok := tags[epoch]; ok && known != tag {
 				m.t.Errorf("epoch %d has two tags (%s)", epoch, a.who.name)
+			} else if slices.Contains(members, a) {
+				tags[epoch] = tag
 			}
-			tags[epoch] = tag
 		}
 	}
 }

@@ -65,12 +65,13 @@ func (r *Room) confesses() bool {
 }
 
 // inDoubt says whether this device may be in a branch that the others have
-// given up: it cannot judge the undo that it follows, somebody speaks in
-// another epoch, and there is somebody left who may be there.
+// given up: somebody speaks in another epoch, and it has come in from outside,
+// or cannot judge the undo that it follows while there is somebody left who may
+// be there. Whoever is in doubt lets nobody in again: it could lead them astray.
 func (r *Room) inDoubt() bool {
-	return r.st.unsettled != 0 && r.st.suspect && slices.ContainsFunc(r.who.seats, func(s seat) bool {
+	return r.st.suspect && (r.st.unsettled == 0 || slices.ContainsFunc(r.who.seats, func(s seat) bool {
 		return s.user != r.self.User() && !r.lockedOut(s)
-	})
+	}))
 }
 
 // misjoined gives up the group that this device has joined by mistake.
