@@ -172,7 +172,7 @@ func (r *Room) tryUndo(e *Entry, message []byte, res *Result) error {
 	case errors.Is(err, mls.ErrUsage), errors.Is(err, mls.ErrState), errors.Is(err, mls.ErrClosed):
 		return err
 	}
-	res.refuse("an undo that does not count")
+	res.refuse("an undo that does not count: " + err.Error())
 	r.maybePublish(res)
 	return nil
 }
