@@ -28,8 +28,8 @@ import (
 // has and how many lines of its diary a failed run prints.
 
 const (
-	modelSeeds = 30
-	modelOps   = 300
+	modelSeeds = 100
+	modelOps   = 500
 )
 
 func TestModel(t *testing.T) {
@@ -184,6 +184,9 @@ func (m *model) actorOf(p *person) *actor {
 
 func (a *actor) in() bool { return a.room != nil && !a.out && a.room.State() != StateRemoved }
 
+// around: in the room, or waiting for the Welcome that brings it in.
+func (a *actor) around() bool { return a.room == nil && !a.out || a.in() }
+
 // pick chooses one of those that fit.
 func (m *model) pick(fits func(*actor) bool) *actor {
 	var list []*actor
@@ -218,7 +221,7 @@ func (m *model) operation() {
 			m.say(a)
 		}
 	case n < 55:
-		if a := m.pick((*actor).in); a != nil {
+		if a := m.pick((*actor).around); a != nil {
 			m.catchUp(a, m.rng.IntN(6))
 		}
 	case n < 75:
@@ -238,19 +241,21 @@ func (m *model) operation() {
 		m.someoneGoes()
 	case n < 93:
 		m.garbage()
-	case n < 95:
+	case n < 94:
 		m.poison()
-	case n < 96:
+	case n < 95:
 		m.revoke()
-	case n < 97:
+	case n < 96:
 		m.rollBack()
 	case n < 98:
 		m.rare()
 	default:
 		for _, a := range m.actors {
-			if a.in() && m.rng.IntN(2) == 0 {
+			if a.around() && m.rng.IntN(2) == 0 {
 				m.catchUp(a, 1000)
-				m.work(a)
+				if a.in() {
+					m.work(a)
+				}
 			}
 		}
 	}
@@ -258,14 +263,14 @@ func (m *model) operation() {
 
 // rare is what hardly ever happens.
 func (m *model) rare() {
-	switch m.rng.IntN(5) {
+	switch m.rng.IntN(8) {
 	case 0:
 		m.clone()
 	case 1:
 		m.retire()
-	case 2:
+	case 2, 3, 4:
 		m.deceive()
-	case 3:
+	case 5, 6:
 		m.deliverAgain()
 	default:
 		m.intrude()
