@@ -72,8 +72,14 @@ func (p *plan) carry() {
 	for key := range r.noted {
 		keys = append(keys, key)
 	}
+	later := func(key Hash) int { // what asks for a new stay comes after what ends all of them
+		if st := r.noted[key].statement; st != nil && asks(st) {
+			return 1
+		}
+		return 0
+	}
 	slices.SortFunc(keys, func(a, b Hash) int {
-		return cmp.Or(cmp.Compare(r.noted[a].seq, r.noted[b].seq), bytes.Compare(a[:], b[:]))
+		return cmp.Or(cmp.Compare(later(a), later(b)), cmp.Compare(r.noted[a].seq, r.noted[b].seq), bytes.Compare(a[:], b[:]))
 	})
 	for _, key := range keys {
 		n := r.noted[key]
@@ -146,7 +152,7 @@ func (p *plan) carryStatement(st *identity.Statement) {
 			p.removes[s.device] = s
 		}
 	default:
-		if p.removes[st.Device].user == st.User || len(p.adds) >= MaxAdds {
+		if p.removes[st.Device].user == st.User || p.rules.revoked(st.User, st.Device) || len(p.adds) >= MaxAdds {
 			return // he goes anyway
 		}
 		kp, _, err := readKeyPackage(r.self.Root, st.KeyPackage)

@@ -382,14 +382,15 @@ func (r *Room) apply(e *Entry, c change, res *Result) error {
 }
 
 // Unrouted tells the room that the core gives this device no more entries, all
-// of which were examined. A device that could not follow the room learns in
-// this way that it was removed; for one that could, it is the core's doing.
+// of which were examined. A device that could not follow the room, or that
+// nobody has confirmed, learns in this way that it is not in it; for one that
+// could, it is the core's doing.
 func (r *Room) Unrouted() *Result {
 	res := &Result{Verdict: VerdictUnknown}
 	if r.st.state == StateRemoved {
 		return res
 	}
-	follows := (r.st.state == StateMember || r.st.state == StateWaiting) && r.st.unsettled == 0
+	follows := r.st.state == StateMember && r.st.unsettled == 0 && !r.st.suspect
 	res.alarm(AlarmRemoved, identity.UserID{}, identity.DeviceID{}, "This device gets nothing more from this room.")
 	res.Alarms[0].Seq = r.st.place.seq
 	if !follows {

@@ -247,8 +247,10 @@ func (m *model) operation() {
 		m.revoke()
 	case n < 96:
 		m.rollBack()
-	case n < 98:
+	case n < 97:
 		m.rare()
+	case n < 98:
+		m.deceive()
 	default:
 		for _, a := range m.actors {
 			if a.around() && m.rng.IntN(2) == 0 {
@@ -263,14 +265,12 @@ func (m *model) operation() {
 
 // rare is what hardly ever happens.
 func (m *model) rare() {
-	switch m.rng.IntN(8) {
+	switch m.rng.IntN(5) {
 	case 0:
 		m.clone()
 	case 1:
 		m.retire()
-	case 2, 3, 4:
-		m.deceive()
-	case 5, 6:
+	case 2, 3:
 		m.deliverAgain()
 	default:
 		m.intrude()
@@ -397,12 +397,11 @@ func (m *model) append(a *actor, ap *Append) {
 // catchUp examines up to n entries and takes the Welcomes that fit.
 func (m *model) catchUp(a *actor, n int) {
 	for range n {
-		if a.room == nil {
-			break
-		}
-		if e, ok := a.next(); ok && a.room.State() != StateRemoved {
-			m.examine(a, e)
-			continue
+		if a.room != nil && a.room.State() != StateRemoved {
+			if e, ok := a.next(); ok {
+				m.examine(a, e)
+				continue
+			}
 		}
 		voided, entries := a.voided, a.entries
 		if !a.step() {
@@ -412,6 +411,7 @@ func (m *model) catchUp(a *actor, n int) {
 			continue // a welcome that it did not want
 		}
 		m.happened["void branch left"] += a.voided - voided
+		a.setFail()
 		m.log("%s took a welcome, state %d, epoch %d", a.who.name, a.room.State(), epochOf(a))
 		a.forgetBuilt()
 	}

@@ -348,6 +348,9 @@ func (m *model) clone() {
 func (m *model) helpers(a *actor) bool {
 	others := 0
 	for _, b := range m.actors {
+		if b.in() && b != a {
+			m.catchUp(b, 1000) // who is about to be locked out is no help
+		}
 		if b.canSpeak() && b.user() != a.user() && b.view == nil {
 			others++
 		}
