@@ -23,8 +23,8 @@ import (
 // Then everything comes to rest, and the invariants must hold. Time is virtual
 // and every choice comes from the seed (the keys do not).
 //
-// SECURELINK_SEED=N runs seed N alone; SECURELINK_SOAK=M runs M seeds, from N or
-// 1 on; SECURELINK_OPS and SECURELINK_TRACE set how many operations a schedule
+// ROOM_SEED=N runs seed N alone; SECURELINK_SOAK=M runs M seeds, from N or
+// 1 on; ROOM_OPS and ROOM_TRACE set how many operations a schedule
 // has and how many lines of its diary a failed run prints.
 
 const (
@@ -33,11 +33,11 @@ const (
 )
 
 func TestModel(t *testing.T) {
-	seeds, first := setting("SECURELINK_SOAK", modelSeeds), setting("SECURELINK_SEED", 1)
-	if os.Getenv("SECURELINK_SOAK") == "" && os.Getenv("SECURELINK_SEED") != "" {
+	seeds, first := setting("SECURELINK_SOAK", modelSeeds), setting("ROOM_SEED", 1)
+	if os.Getenv("SECURELINK_SOAK") == "" && os.Getenv("ROOM_SEED") != "" {
 		seeds = 1
 	}
-	ops := setting("SECURELINK_OPS", modelOps)
+	ops := setting("ROOM_OPS", modelOps)
 	seen := &tally{count: map[string]int{}}
 	t.Cleanup(func() { seen.check(t, seeds >= modelSeeds) })
 	for i := range seeds {
@@ -151,11 +151,11 @@ func newModel(t *testing.T, seed uint64) *model {
 	m.liar = !m.calm && seed%2 == 0
 	t.Cleanup(func() {
 		if t.Failed() {
-			tail := m.trace[max(0, len(m.trace)-setting("SECURELINK_TRACE", 60)):]
+			tail := m.trace[max(0, len(m.trace)-setting("ROOM_TRACE", 60)):]
 			for _, line := range tail {
 				t.Log(line)
 			}
-			t.Logf("seed %d, %d entries; SECURELINK_SEED=%d runs it alone", seed, m.s.head(), seed)
+			t.Logf("seed %d, %d entries; ROOM_SEED=%d runs it alone", seed, m.s.head(), seed)
 		}
 	})
 	first := m.newActor()
