@@ -292,3 +292,73 @@ func TestARestoredCopyKnowsAStrangeNack(t *testing.T) {
 	agree(t, all...)
 	sameLog(t, all...)
 }
+
+// TestACopyFromBeforeItsReJoin: since the copy was made, the device was let in
+// again. Its seat has another stay by now, by keys that the copy does not have.
+func TestACopyFromBeforeItsReJoin(t *testing.T) {
+	s, alice, bob, carol := inviteRoom(t)
+	all := []*device{alice, bob, carol}
+	copied := maps.Clone(carol.disk)
+	locked(s.head()+1, carol)
+	bob.must(bob.commit(Intent{Kind: IntentRefresh}))
+	heal(t, all...)
+	wantState(t, StateMember, all...)
+	for name, frozen := range map[string]bool{"as it was": false, "locked out again on the way": true} {
+		carol.disk, carol.live, carol.alarms = maps.Clone(copied), false, nil
+		if !frozen {
+			locked(0, carol)
+		}
+		carol.restart()
+		carol.sync()
+		wantState(t, StateBroken, carol)
+		if !slices.Equal(carol.codes(), []AlarmCode{AlarmRollback}) {
+			t.Errorf("%s: alarms %v", name, carol.codes())
+		}
+		heal(t, all...)
+		wantState(t, StateMember, all...)
+		agree(t, all...)
+		carol.must(carol.send("back"))
+		syncAll(all...)
+		if got := alice.texts(); got[len(got)-1] != "Carol: back" {
+			t.Errorf("%s: Alice reads %q", name, got)
+		}
+	}
+}
+
+// TestARequestAndARevocationMeet: Carol's phone asks to be let in again, and
+// she disowns it. Whoever carries that out must not bring it back.
+func TestARequestAndARevocationMeet(t *testing.T) {
+	c := newCourt(t)
+	ask, err := c.phone.room.AskRejoin(0, c.s.now)
+	c.phone.must(err)
+	c.phone.save(ask.Records)
+	c.phone.must(c.s.append(ask))
+	syncAll(c.inside...)
+	disown, err := c.carol.room.Revoke(c.carol.who.key, c.phone.self.Device())
+	c.carol.must(err)
+	c.carol.must(c.s.append(disown))
+	syncAll(c.inside...)
+	c.bob.must(c.bob.commit())
+	syncAll(c.inside...)
+	wantState(t, StateRemoved, c.phone)
+	wantState(t, StateMember, c.alice, c.bob, c.carol, c.mallory)
+	agree(t, c.alice, c.bob, c.carol, c.mallory)
+}
+
+// TestWhoNobodyConfirmsIsTold: the core delivers a Welcome of a commit that
+// the others have refused, and no entries afterwards. A member that follows the
+// room takes the core's word for nothing.
+func TestWhoNobodyConfirmsIsTold(t *testing.T) {
+	s, alice, bob, carol := inviteRoom(t)
+	dave := s.device(t, s.person("Dave"))
+	alice.do([]*device{alice, bob, carol, dave}, Intent{Kind: IntentAdd, KeyPackages: [][]byte{dave.keyPackage()}})
+	syncAll(dave)
+	wantState(t, StateWaiting, dave)
+	if res := dave.room.Unrouted(); !res.Removed || dave.room.State() != StateRemoved {
+		t.Errorf("Dave is in state %d", dave.room.State())
+	}
+	if res := bob.room.Unrouted(); res.Removed || bob.room.State() != StateMember {
+		t.Errorf("positive control: Bob is in state %d", bob.room.State())
+	}
+	wantState(t, StateMember, carol)
+}
