@@ -485,7 +485,7 @@ func (m *model) collect(a *actor) {
 
 func (m *model) publish(a *actor) {
 	ap, err := a.room.Publish()
-	if err == nil && a.room.Mark() == m.s.mark {
+	if err == nil && a.room.Mark() == m.s.mark && a.view == nil {
 		a.save(ap.Records)
 		m.s.publish(ap)
 	}

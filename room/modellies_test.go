@@ -132,11 +132,16 @@ func (m *model) deceive() {
 	m.log("the core lies to %s: it %s", a.who.name, name)
 }
 
-// accept appends whatever the deceived device sends: its core does not care.
+// accept appends whatever the deceived device sends: its core does not care. It
+// keeps what others could join the deceived one by to itself, since they would
+// be deceived as well; Welcomes come through where somebody must confirm them.
 func (m *model) accept(a *actor, ap *Append) error {
 	if a.view != nil {
 		c := *ap
-		c.Examined = m.s.mark
+		c.Examined, c.GroupInfo, c.Links = m.s.mark, nil, nil
+		if m.mode == ModeOpen {
+			c.Welcomes = nil
+		}
 		ap = &c
 	}
 	return m.s.append(ap)
