@@ -157,6 +157,7 @@ func (m *model) confront() {
 	a.out = true
 	if *m.told {
 		m.happened["core "+a.view.lie]++
+		m.happened["lie"]++
 	}
 	shown := map[MessageID]bool{}
 	for _, i := range a.timeline {
