@@ -123,6 +123,7 @@ type model struct {
 	noise     bool // the log holds replays, which raise alarms
 	calm      bool // nobody misbehaves in this run
 	misjoined bool // somebody came in by an offer that was out of date
+	sleepy    bool // members take their time
 	liar      bool // the core lies to some
 	resting   bool // and has stopped
 	deceived  *actor
@@ -145,7 +146,7 @@ type spoken struct {
 func newModel(t *testing.T, seed uint64) *model {
 	m := &model{t: t, s: newServer(), rng: rand.New(rand.NewPCG(seed, 7)), sent: map[MessageID]Draft{}, views: map[MessageID]spoken{}, secrets: map[[16]byte]identity.LinkSecret{}, happened: map[string]int{}, again: map[MessageID]*actor{}}
 	m.mode, m.calm = []Mode{ModeOpen, ModeInvite, ModeLink}[seed%3], seed%5 == 0
-	m.liar = !m.calm && seed%2 == 0
+	m.liar, m.sleepy = !m.calm && seed%2 == 0, seed%4 == 1
 	t.Cleanup(func() {
 		if t.Failed() {
 			tail := m.trace[max(0, len(m.trace)-setting("ROOM_TRACE", 60)):]
@@ -318,7 +319,9 @@ func (m *model) flush(a *actor) {
 		if q.bytes == nil {
 			ap, err := a.room.Message(q.draft)
 			if errors.Is(err, ErrBarrier) {
-				m.commit(a)
+				if !m.lazy() {
+					m.commit(a)
+				}
 				return
 			}
 			if err != nil {
@@ -506,6 +509,9 @@ func (m *model) work(a *actor) {
 		if m.s.now.Before(at) {
 			continue
 		}
+		if t.Kind == TodoCarry && m.lazy() {
+			continue
+		}
 		delete(a.due, t.Kind)
 		m.do(a, t.Kind)
 		return
@@ -514,6 +520,9 @@ func (m *model) work(a *actor) {
 		m.commit(a)
 	}
 }
+
+// lazy: in some runs those who could help hardly ever do, so that others undo.
+func (m *model) lazy() bool { return m.sleepy && !m.resting && m.rng.IntN(8) > 0 }
 
 func (m *model) do(a *actor, kind TodoKind) {
 	m.catchUp(a, 1000)
