@@ -139,6 +139,7 @@ func (r *Room) loadPending(b []byte) (err error) {
 	return err
 }
 
+// loadRecord reads one record; those of the groups are collected.
 func (r *Room) loadRecord(key string, value []byte, now, back map[string][]byte, pending *[]byte) (err error) {
 	switch key {
 	case "s":
@@ -154,7 +155,7 @@ func (r *Room) loadRecord(key string, value []byte, now, back map[string][]byte,
 	if len(key) < 3 || key[1] != '/' {
 		return pack.ErrFormat
 	}
-	rest, rd := key[2:], pack.Read(value)
+	rest := key[2:]
 	switch key[0] {
 	case 'm':
 		now[rest] = value
@@ -165,6 +166,14 @@ func (r *Room) loadRecord(key string, value []byte, now, back map[string][]byte,
 		}
 		back[rest] = value
 		return nil
+	}
+	return r.loadBook(key[0], rest, value)
+}
+
+// loadBook reads a record of what the room remembers beside its groups.
+func (r *Room) loadBook(kind byte, rest string, value []byte) error {
+	rd := pack.Read(value)
+	switch kind {
 	case 'h':
 		m := mark{seq: rd.U64()}
 		rd.Fixed(m.hash[:])
