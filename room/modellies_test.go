@@ -134,14 +134,11 @@ func (m *model) deceive() {
 
 // accept appends whatever the deceived device sends: its core does not care. It
 // keeps what others could join the deceived one by to itself, since they would
-// be deceived as well; Welcomes come through where somebody must confirm them.
+// be deceived as well.
 func (m *model) accept(a *actor, ap *Append) error {
 	if a.view != nil {
 		c := *ap
-		c.Examined, c.GroupInfo, c.Links = m.s.mark, nil, nil
-		if m.mode == ModeOpen {
-			c.Welcomes = nil
-		}
+		c.Examined, c.GroupInfo, c.Links, c.Welcomes = m.s.mark, nil, nil, nil
 		ap = &c
 	}
 	return m.s.append(ap)
