@@ -250,11 +250,13 @@ func (c *chat) resync(ctx context.Context, s *session) error {
 		c.mu.Unlock()
 		return nil
 	}
-	records, err := c.state.Resync(offer)
+	position, _ := c.state.Position()
+	result, err := c.state.Resync(offer)
 	if err == nil {
 		b := c.newBatch()
-		c.keepRecords(b, records)
-		err = b.commitLocked(ctx)
+		if err = c.digest(ctx, b, wire.Entry{Seq: position + 1}, result, nil); err == nil {
+			err = b.commitLocked(ctx)
+		}
 	}
 	c.behind = true
 	c.mu.Unlock()

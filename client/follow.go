@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -216,8 +217,19 @@ func (c *chat) examine(ctx context.Context, entries []wire.Entry, live bool) err
 // digest turns what the state machine says of one entry into changes.
 func (c *chat) digest(ctx context.Context, b *batch, entry wire.Entry, result *room.Result, finished *[]func()) error {
 	c.keepRecords(b, result.Records)
+	// What is to be sent again is taken out of the timeline before the rest of
+	// what is void.
+	for _, id := range result.Resend {
+		if err := c.resend(ctx, b, id); err != nil {
+			return err
+		}
+	}
 	if result.Undone != 0 {
-		if err := c.undo(ctx, b, result.Undone, entry.Seq); err != nil {
+		end := entry.Seq
+		if result.Resync { // the entries after it are examined again as well
+			end = math.MaxUint64 >> 8
+		}
+		if err := c.undo(ctx, b, result.Undone, end); err != nil {
 			return err
 		}
 	}
@@ -233,11 +245,6 @@ func (c *chat) digest(ctx context.Context, b *batch, entry wire.Entry, result *r
 	}
 	if result.IsOwn {
 		if err := c.returned(ctx, b, entry, result, seen, finished); err != nil {
-			return err
-		}
-	}
-	for _, id := range result.Resend {
-		if err := c.resend(ctx, b, id); err != nil {
 			return err
 		}
 	}

@@ -41,6 +41,9 @@ func (r *Room) canSend() error {
 	case StateLeaving, StateRemoved:
 		return ErrRemoved
 	}
+	if r.confesses() { // others must know what its word is worth
+		return ErrFrozen
+	}
 	return nil
 }
 
@@ -69,8 +72,14 @@ func (p *plan) carry() {
 	for key := range r.noted {
 		keys = append(keys, key)
 	}
+	later := func(key Hash) int { // what asks for a new stay comes after what ends all of them
+		if st := r.noted[key].statement; st != nil && asks(st) {
+			return 1
+		}
+		return 0
+	}
 	slices.SortFunc(keys, func(a, b Hash) int {
-		return cmp.Or(cmp.Compare(r.noted[a].seq, r.noted[b].seq), bytes.Compare(a[:], b[:]))
+		return cmp.Or(cmp.Compare(later(a), later(b)), cmp.Compare(r.noted[a].seq, r.noted[b].seq), bytes.Compare(a[:], b[:]))
 	})
 	for _, key := range keys {
 		n := r.noted[key]
@@ -79,7 +88,7 @@ func (p *plan) carry() {
 		}
 		if n.notice != nil {
 			p.retire(n.notice)
-		} else if r.due(n.statement) {
+		} else if r.due(n.statement) && !r.askedLater(n) {
 			p.carryStatement(n.statement)
 		}
 	}
@@ -94,7 +103,42 @@ func (r *Room) due(st *identity.Statement) bool {
 		return !r.rules.revoked(st.User, st.Device) && r.who.has(st.User)
 	}
 	s, ok := r.who.seat(st.User, st.Device)
-	return ok && s.joinID == st.JoinID
+	if !ok || s.joinID != st.JoinID {
+		return false
+	}
+	switch st.Kind {
+	case identity.StatementNack:
+		return r.counts(st.Seq) && !r.inDoubt()
+	case identity.StatementRejoin:
+		return !r.inDoubt()
+	}
+	return true
+}
+
+// askedLater says whether the device of a request has asked again since: the
+// last one is by the state that it has now.
+func (r *Room) askedLater(first noted) bool {
+	if !asks(first.statement) {
+		return false
+	}
+	for _, n := range r.noted {
+		if st := n.statement; st != nil && asks(st) && n.seq > first.seq && st.Device == first.statement.Device && st.JoinID == first.statement.JoinID && r.due(st) {
+			return true
+		}
+	}
+	return false
+}
+
+// asks says whether a statement is a request to be let in again.
+func asks(st *identity.Statement) bool {
+	return st.Kind == identity.StatementRejoin || st.Kind == identity.StatementNack
+}
+
+// counts says whether the change that a nack names counts in this branch.
+// Those who came later do not know.
+func (r *Room) counts(seq uint64) bool {
+	m, known := r.ring[seq]
+	return !known || m.author != (identity.UserID{}) || seq <= r.st.joinSeq || r.st.state == StateJoining
 }
 
 func (p *plan) carryStatement(st *identity.Statement) {
@@ -108,7 +152,7 @@ func (p *plan) carryStatement(st *identity.Statement) {
 			p.removes[s.device] = s
 		}
 	default:
-		if p.removes[st.Device].user == st.User || len(p.adds) >= MaxAdds {
+		if p.removes[st.Device].user == st.User || p.rules.revoked(st.User, st.Device) || len(p.adds) >= MaxAdds {
 			return // he goes anyway
 		}
 		kp, _, err := readKeyPackage(r.self.Root, st.KeyPackage)
@@ -145,7 +189,7 @@ func (p *plan) removeUser(user identity.UserID) {
 	}
 	p.dropAdds(user)
 	p.attest.statements = slices.DeleteFunc(p.attest.statements, func(st *identity.Statement) bool {
-		return st.User == user && (st.Kind == identity.StatementRejoin || st.Kind == identity.StatementNack)
+		return st.User == user && asks(st)
 	})
 }
 

@@ -181,6 +181,67 @@ func TestStrangersAtTheDoor(t *testing.T) {
 	}
 }
 
+// TestStrangersAtOtherDoors: with everything that a member could have leaked to
+// them, strangers come in where the room is open, and nowhere else.
+func TestStrangersAtOtherDoors(t *testing.T) {
+	approval := identity.NewLinkSecret()
+	for name, test := range map[string]struct {
+		room func(t *testing.T) (judge, by *device)
+		psk  *identity.LinkSecret
+		bend func(judge *device, o *mls.ExternalOptions)
+		rule string
+	}{
+		"an open room":                   {room: lounge},
+		"an open room with a link's key": {room: lounge, psk: &approval, rule: "no links"},
+		"an open room, removing somebody": {room: lounge, bend: func(judge *device, o *mls.ExternalOptions) {
+			victim := judge.index(judge)
+			o.Resync = &victim
+		}, rule: "mls: "},
+		"an open room, with grounds": {room: lounge, bend: func(judge *device, o *mls.ExternalOptions) {
+			st := judge.statement(identity.StatementLeave, judge)
+			judge.self.Key.SignStatement(judge.self.Root, st)
+			o.AuthenticatedData = judge.grounds(st)
+		}, rule: "carries nothing out"},
+		"an invite room": {room: crowd(10), rule: "by themselves"},
+		"a direct chat":  {room: pair, rule: "third person"},
+		"a link that needs approval": {room: func(t *testing.T) (judge, by *device) {
+			_, alice, bob, _ := linkRoom(t)
+			alice.do([]*device{alice, bob}, Intent{Kind: IntentLink, Secret: approval, Approval: true})
+			return alice, bob
+		}, psk: &approval, rule: "not active"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			judge, by := test.room(t)
+			eve := by.s.device(t, by.s.person("Eve"))
+			signer, err := eve.self.signer(testSuite)
+			if err != nil {
+				t.Fatal(err)
+			}
+			o := mls.ExternalOptions{Tree: by.room.group.Tree(), Signer: signer, Credential: mls.BasicCredential(eve.self.Credential.Encode()),
+				Capabilities: capabilities(), LeafExtensions: newJoinID(), AuthenticatedData: by.grounds()}
+			psk := [32]byte{}
+			if test.psk != nil {
+				id := test.psk.ID()
+				o.PSKs, psk = [][]byte{id[:]}, test.psk.PSK()
+			}
+			if test.bend != nil {
+				test.bend(judge, &o)
+			}
+			pending, err := mls.JoinExternal(mls.Config{Credential: mls.AnyCredential, PSK: func([]byte) []byte { return psk[:] }}, by.openInfo(), o)
+			if err != nil && test.rule == "mls: " {
+				return // cannot even be made
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			by.s.put(EntryHandshake, append([]byte{payloadCommit}, pending.Message()...), nil)
+			judge.sync()
+			judge.wantVerdict(t, test.rule)
+		})
+	}
+}
+
 func TestAnApprovalLinkOpensNothingByItself(t *testing.T) {
 	s, alice, bob, _ := linkRoom(t)
 	slow := identity.NewLinkSecret()

@@ -25,19 +25,20 @@ func (r *Room) Examine(e Entry, live bool) (*Result, error) {
 	}
 	res := &Result{Verdict: VerdictRefused}
 	before := r.st
+	r.live = live
 	r.st.place.seq, r.st.place.chain = e.Seq, e.Next(r.st.place.chain)
 	r.st.time = max(r.st.time, e.Time)
 	r.remember(e.Seq, r.st.place.chain, identity.UserID{})
 	var err error
 	switch e.Kind {
 	case EntryMessage:
-		err = r.message(&e, res, live)
+		err = r.message(&e, res)
 	case EntryNotice:
 		r.notice(&e, res)
 	case EntryHandshake:
 		r.follows, r.st.place.mark = r.st.place.mark, e.Seq
 		res.Rebuild = true
-		err = r.handshake(&e, res, live)
+		err = r.handshake(&e, res)
 		r.dropFlights()
 		r.dropPending()
 	default:
@@ -75,7 +76,7 @@ func (res *Result) alarm(code AlarmCode, user identity.UserID, device identity.D
 }
 
 // handshake examines a commit or a statement.
-func (r *Room) handshake(e *Entry, res *Result, live bool) error {
+func (r *Room) handshake(e *Entry, res *Result) error {
 	if len(e.Payload) < 2 || len(e.Payload) > maxPayloadBytes {
 		res.refuse("malformed handshake")
 		return nil
@@ -86,13 +87,13 @@ func (r *Room) handshake(e *Entry, res *Result, live bool) error {
 		r.statement(e, body, res)
 		return nil
 	case payloadCommit:
-		return r.commit(e, body, res, live)
+		return r.commit(e, body, res)
 	}
 	res.refuse("unknown handshake")
 	return nil
 }
 
-func (r *Room) commit(e *Entry, message []byte, res *Result, live bool) error {
+func (r *Room) commit(e *Entry, message []byte, res *Result) error {
 	header, a, err := r.peek(message)
 	if err == nil && a.after != r.follows {
 		err = errors.New("room: a commit that was made for another place in the log")
@@ -112,7 +113,7 @@ func (r *Room) commit(e *Entry, message []byte, res *Result, live bool) error {
 	case r.pending != nil && sum(message) == r.pendingHash:
 		return r.ownCommit(e, r.group, res)
 	case header.Epoch == epoch:
-		return r.follow(e, message, res, live)
+		return r.follow(e, message, res)
 	case r.base != nil && header.Epoch == r.base.Epoch():
 		return r.tryUndo(e, message, res)
 	}
@@ -143,12 +144,6 @@ func (r *Room) maybePublish(res *Result) {
 	}
 }
 
-// doubts takes note that somebody speaks in another epoch, and says whether
-// this device must doubt that its own one is that of the others: after an undo
-// that they may have refused, or when it came in from outside and nobody of
-// its epoch has spoken since, or not for three such entries.
-// hear takes note that somebody who was in the room before is in this epoch.
-// misjoined gives up the group that this device has joined by mistake.
 // ownCommit applies the commit that this device made in the epoch of from.
 func (r *Room) ownCommit(e *Entry, from *mls.Group, res *Result) error {
 	id, path := r.pendingID, r.pendingPath
@@ -174,11 +169,11 @@ func (r *Room) ownCommit(e *Entry, from *mls.Group, res *Result) error {
 	if path {
 		r.st.leafFresh, r.st.refreshed, r.st.refreshAt = true, r.st.counter, e.Time
 	}
-	return r.apply(e, change{from, next, me, a, false}, res)
+	return r.apply(e, change{from: from, next: next, author: me, attest: a}, res)
 }
 
 // follow processes a commit of the current epoch.
-func (r *Room) follow(e *Entry, message []byte, res *Result, live bool) error {
+func (r *Room) follow(e *Entry, message []byte, res *Result) error {
 	r.judging = r.rules
 	received, err := r.group.Process(message)
 	r.putChanges()
@@ -198,7 +193,7 @@ func (r *Room) follow(e *Entry, message []byte, res *Result, live bool) error {
 	case private != nil:
 		return r.freeze(e, private.Info, res)
 	case errors.Is(err, mls.ErrTwin):
-		r.strangeTwin(res, live)
+		r.strangeTwin(res)
 		return nil
 	case errors.Is(err, mls.ErrOwnMessage):
 		r.givenUp(res)
@@ -220,34 +215,26 @@ func (r *Room) authorOf(info *mls.CommitInfo) (seat, error) {
 	return seatOf(r.self.Root, info.CommitterLeaf)
 }
 
-// freeze locks this device out: others may be able to apply the change, and
-// what they say from now on is beyond it.
-// undoBase is the group in which an undo is judged: before the change, or the
-// run of changes by one author, that is to be taken back.
-// thaw examines commits while frozen: only an undo can be judged.
-// tryUndo judges a commit of the epoch before the newest change, which counts
-// only if it takes that change back.
-// freezeAtUndo: the change is taken back, by a commit that this device cannot
-// apply either.
-// backTo makes an earlier group the current one.
-// attestOf reads the authenticated data of a commit without verifying it.
 // givenUp: an own change that this device made another one after has come into
 // the log all the same. The others go along with it; this device no longer has
 // what it takes, and asks to be let in again.
 func (r *Room) givenUp(res *Result) {
 	res.Verdict, res.Changed = VerdictUnknown, true
 	r.st.state, r.st.reason = StateBroken, identity.ReasonLost
+	r.trimOwn()
 }
 
 // strangeTwin: an entry of this device's leaf that this state did not make.
-func (r *Room) strangeTwin(res *Result, live bool) {
+func (r *Room) strangeTwin(res *Result) {
 	res.refuse("made with this device's keys, but not by this state")
 	if r.st.state == StateBroken {
 		return
 	}
 	me := r.self
 	r.st.state, r.st.reason, res.Changed = StateBroken, identity.ReasonRollback, true
-	if live {
+	r.dropPending()
+	r.trimOwn()
+	if r.live {
 		r.st.reason = identity.ReasonClone
 		res.alarm(AlarmClone, me.User(), me.Device(), "Another device uses the keys of this one. This one sends nothing more until it has new keys.")
 		return
@@ -341,6 +328,7 @@ type change struct {
 	author     seat
 	attest     *attest
 	removesMe  bool
+	stay       identity.JoinID // of this device, where it was removed and came in again
 }
 
 func (r *Room) applyStaged(e *Entry, from *mls.Group, staged *mls.Staged, res *Result) error {
@@ -357,7 +345,11 @@ func (r *Room) applyStaged(e *Entry, from *mls.Group, staged *mls.Staged, res *R
 	if err != nil {
 		return err
 	}
-	return r.apply(e, change{from, next, author, a, info.SelfRemoved}, res)
+	c := change{from: from, next: next, author: author, attest: a, removesMe: info.SelfRemoved}
+	if c.removesMe {
+		c.stay = r.comesAgain(info, author)
+	}
+	return r.apply(e, c, res)
 }
 
 // apply makes the group after a valid commit the current one.
@@ -365,14 +357,16 @@ func (r *Room) apply(e *Entry, c change, res *Result) error {
 	from, next, author, a := c.from, c.next, c.author, c.attest
 	res.Verdict, res.Changed = VerdictApplied, true
 	r.st.publishDue = false
-	r.st.known = r.st.known || author.user != r.self.User() && r.st.state == StateMember
-	r.hear(author)
+	if r.who.stays(author) { // and has not come by this very commit
+		r.st.known = r.st.known || author.user != r.self.User() && r.st.state == StateMember
+		r.hear(author)
+	}
 	undone := a.undo
 	if undone {
 		r.takeBack(e, from, res)
 	}
 	if c.removesMe {
-		return r.leaveBehind(author, a, res)
+		return r.leaveBehind(c, res)
 	}
 	oldRules, oldWho := r.rules, r.who
 	if undone {
@@ -385,12 +379,12 @@ func (r *Room) apply(e *Entry, c change, res *Result) error {
 	if tag, err := tagOf(from); err == nil {
 		r.keepTag(from.Epoch(), tag)
 	}
-	r.keepBase(e, from, author.user, undone)
 	r.putGroup(next.Diff(r.group))
 	before := r.group
 	if err := r.adopt(next); err != nil {
 		return err
 	}
+	r.keepBase(e, from, author.user, undone, oldWho)
 	if before != r.base {
 		before.Wipe()
 	}
@@ -401,19 +395,16 @@ func (r *Room) apply(e *Entry, c change, res *Result) error {
 	return nil
 }
 
-// keepBase decides which group an undo could go back to from now on: the one
-// before this change, unless its author only goes on after himself.
-// takeBack undoes what entries since the target have done.
-// ownFrom lists the own messages from a place on.
 // Unrouted tells the room that the core gives this device no more entries, all
-// of which were examined. A device that could not follow the room learns in
-// this way that it was removed; for one that could, it is the core's doing.
+// of which were examined. A device that could not follow the room, or that
+// nobody has confirmed, learns in this way that it is not in it; for one that
+// could, it is the core's doing.
 func (r *Room) Unrouted() *Result {
 	res := &Result{Verdict: VerdictUnknown}
 	if r.st.state == StateRemoved {
 		return res
 	}
-	follows := (r.st.state == StateMember || r.st.state == StateWaiting) && !r.st.unsettled
+	follows := r.st.state == StateMember && r.st.unsettled == 0 && !r.st.suspect
 	res.alarm(AlarmRemoved, identity.UserID{}, identity.DeviceID{}, "This device gets nothing more from this room.")
 	res.Alarms[0].Seq = r.st.place.seq
 	if !follows {
@@ -423,15 +414,35 @@ func (r *Room) Unrouted() *Result {
 	return res
 }
 
+// comesAgain is the stay by which a commit that removes this device brings it
+// in again: at its own request, by an external commit in its name, or for a
+// request that another state of it has made. Zero if the device is just removed.
+func (r *Room) comesAgain(info *mls.CommitInfo, author seat) identity.JoinID {
+	if author.device == r.self.Device() && author.user == r.self.User() {
+		return author.joinID
+	}
+	for _, m := range info.Added {
+		if s, err := seatOf(r.self.Root, m.Leaf); err == nil && s.device == r.self.Device() && s.user == r.self.User() {
+			return s.joinID
+		}
+	}
+	return identity.JoinID{}
+}
+
 // leaveBehind: the commit removes this device.
-func (r *Room) leaveBehind(author seat, a *attest, res *Result) error {
-	mine := slices.ContainsFunc(a.statements, func(st *identity.Statement) bool {
-		return st.Device == r.self.Device() && r.asked != nil && string(st.KeyPackage) == string(r.asked.KeyPackage.Bytes())
-	})
-	if mine {
-		// the Welcome of the same commit brings it back
-		res.Verdict = VerdictUnknown
-		r.st.state = StateBroken
+func (r *Room) leaveBehind(c change, res *Result) error {
+	author := c.author
+	if c.stay != (identity.JoinID{}) {
+		if r.asked != nil {
+			if s, err := seatOf(r.self.Root, r.asked.KeyPackage.Leaf()); err == nil && s.joinID == c.stay {
+				// the Welcome of the same commit brings it back
+				res.Verdict = VerdictUnknown
+				r.st.state = StateBroken
+				return nil
+			}
+		}
+		r.st.stay = c.stay
+		r.strangeTwin(res)
 		return nil
 	}
 	if r.st.state != StateLeaving {
@@ -440,9 +451,9 @@ func (r *Room) leaveBehind(author seat, a *attest, res *Result) error {
 	me := seat{user: r.self.User(), device: r.self.Device(), credential: r.self.Credential}
 	out := Item{Kind: ItemRemoved, User: author.user, Device: author.device, Name: author.credential.Profile.Name, Subjects: []Subject{subjectOf(me)}}
 	switch {
-	case slices.ContainsFunc(a.statements, func(st *identity.Statement) bool { return st.Kind == identity.StatementLeave && st.User == me.user }):
+	case slices.ContainsFunc(c.attest.statements, func(st *identity.Statement) bool { return st.Kind == identity.StatementLeave && st.User == me.user }):
 		out = Item{Kind: ItemLeft, User: me.user, Device: me.device, Name: me.credential.Profile.Name, Own: true, Subjects: out.Subjects}
-	case slices.ContainsFunc(a.notices, func(n *identity.Notice) bool { return n.Kind == identity.NoticeRetired && n.Device == me.device }):
+	case slices.ContainsFunc(c.attest.notices, func(n *identity.Notice) bool { return n.Kind == identity.NoticeRetired && n.Device == me.device }):
 		out.Kind, res.Alarms = ItemRetired, nil // it was away for long, and may come back
 	}
 	r.st.state = StateRemoved

@@ -90,6 +90,9 @@ func (r *Room) Blocked() string {
 	case StateRemoved:
 		return "You are not in this room any more."
 	}
+	if r.confesses() {
+		return "A change of this room was taken back. Telling the others that this device could not follow it."
+	}
 	return ""
 }
 
@@ -153,17 +156,23 @@ func (r *Room) Todo(now time.Time) []Todo {
 		if r.leaves() {
 			return out
 		}
-		if !r.st.nacked {
+		if !r.st.nacked || r.confesses() {
 			return append(out, Todo{Kind: TodoNack, Jitter: 200 * time.Millisecond})
 		}
 		return append(out, Todo{Kind: TodoUndo, After: undoAfter, Jitter: 10 * time.Second})
 	case StateBroken:
-		if !r.rejoinNoted() {
+		if r.st.asks == 0 {
 			return append(out, Todo{Kind: TodoRejoin, Jitter: time.Second})
+		}
+		if r.st.stay != (identity.JoinID{}) { // it does not know for sure which stay is its own
+			return append(out, Todo{Kind: TodoRejoin, After: undoAfter, Jitter: 10 * time.Second})
 		}
 		return out
 	case StateLeaving, StateRemoved:
 		return out
+	}
+	if r.confesses() {
+		return append(out, Todo{Kind: TodoNack, Jitter: 200 * time.Millisecond})
 	}
 	if r.carries() {
 		out = append(out, Todo{Kind: TodoCarry, Jitter: 500 * time.Millisecond})
@@ -171,10 +180,7 @@ func (r *Room) Todo(now time.Time) []Todo {
 	if r.st.ackDue && (r.st.state == StateMember || r.rules.role(r.self.User()) >= RoleAdmin) {
 		out = append(out, r.ackTodo())
 	}
-	switch {
-	case r.st.suspect && r.st.unsettled && !r.rejoinNoted():
-		out = append(out, Todo{Kind: TodoRejoin, After: 5 * time.Second, Jitter: 5 * time.Second})
-	case r.st.suspect && r.st.outside:
+	if r.st.suspect && r.st.outside {
 		out = append(out, Todo{Kind: TodoVerify, Jitter: time.Second})
 	}
 	if r.st.publishDue && r.st.state == StateMember {
@@ -222,20 +228,6 @@ func (r *Room) carries() bool {
 			if s, ok := r.who.seat(n.notice.User, n.notice.Device); ok && s.joinID == n.notice.JoinID {
 				return true
 			}
-		}
-	}
-	return false
-}
-
-// rejoinNoted says whether the request of this device is in the log already.
-func (r *Room) rejoinNoted() bool {
-	own, err := r.own()
-	if err != nil {
-		return true
-	}
-	for _, n := range r.noted {
-		if st := n.statement; st != nil && st.Kind == 3 && st.Device == own.device && st.JoinID == own.joinID {
-			return true
 		}
 	}
 	return false

@@ -318,23 +318,27 @@ func JoinExternal(self Self, o Offer) (*Room, []Record, error) {
 // device that came in from outside, to which nobody has spoken yet, heard
 // somebody speak in another epoch. If the offer has its leaf, all is well;
 // otherwise it joined by an offer that was out of date, and joins again.
+// ErrStale: the offer is from before this device came, and proves nothing.
 func (r *Room) Verify(o Offer) (*Result, error) {
 	if !r.st.suspect || r.group == nil {
 		return nil, ErrUsage
 	}
 	fresh := newRoom(r.self, r.id)
-	if _, _, _, _, err := o.verify(fresh); err != nil {
+	_, _, offered, _, err := o.verify(fresh)
+	if err != nil {
 		return nil, err
 	}
 	own, err := r.own()
 	if err != nil {
 		return nil, err
 	}
-	r.st.suspect = false
 	res := &Result{}
 	if there, ok := fresh.who.seat(own.user, own.device); ok && there.joinID == own.joinID {
-		r.st.known = true
+		r.st.known, r.st.suspect = true, false
+	} else if offered.place.seq < r.st.joinSeq {
+		return nil, ErrStale
 	} else {
+		r.st.suspect = false
 		r.misjoined(res)
 	}
 	res.Records = r.flush()

@@ -61,6 +61,8 @@ func (r *Room) dropCounter(id identity.JoinID) {
 	}
 }
 
+// forgetCounters starts counting anew where this device has missed messages
+// that it can know of.
 func (r *Room) forgetCounters() {
 	for id := range r.counters {
 		r.dropCounter(id)
@@ -101,6 +103,7 @@ func (r *Room) addFlight(f flight) {
 	r.put("y/"+string(f.hash[:]), []byte{1})
 }
 
+// keepTag remembers the tag of an epoch that is over.
 func (r *Room) keepTag(epoch uint64, tag [16]byte) {
 	delete(r.epochTags, epoch-tagRing)
 	r.epochTags[epoch] = tag
@@ -110,6 +113,7 @@ func (r *Room) keepTag(epoch uint64, tag [16]byte) {
 	r.put(slot('e', epoch%tagRing), w.B)
 }
 
+// forgetMine drops the list of own payloads, at the end of their epoch.
 func (r *Room) forgetMine() {
 	for hash := range r.mine {
 		r.put("y/"+string(hash[:]), nil)
@@ -127,6 +131,13 @@ func (r *Room) dropFlights() {
 func (r *Room) addOwn(s seen) {
 	r.ownSince = append(r.ownSince, s)
 	r.put("o/"+string(binary.BigEndian.AppendUint64(nil, s.seq)), encodeSeen(s))
+}
+
+// trimOwn forgets the own messages that nothing can make void any more.
+func (r *Room) trimOwn() {
+	if r.st.unsettled == 0 {
+		r.clearOwn()
+	}
 }
 
 func (r *Room) clearOwn() {
@@ -165,6 +176,7 @@ func (r *Room) setPending(p *mls.Pending, id MessageID) {
 	r.put("p", w.B)
 }
 
+// dropPending forgets an own commit that did not come to count.
 func (r *Room) dropPending() {
 	if r.pending != nil {
 		r.pending.Drop()
@@ -178,6 +190,9 @@ func (r *Room) putGroup(records []mls.Record) {
 	}
 }
 
+// putChanges stores what changed in the group within its epoch. A record that
+// the way back does not name was not there in base, and is not to be taken for
+// one of base's.
 func (r *Room) putChanges() {
 	changes := r.group.Changes()
 	r.putGroup(changes)
@@ -192,6 +207,8 @@ func (r *Room) putChanges() {
 	}
 }
 
+// storeBase keeps the way from the current group back to base, and nothing of
+// an older way.
 func (r *Room) storeBase() {
 	for key := range r.wayback {
 		r.put(key, nil)
@@ -211,6 +228,7 @@ func (r *Room) storeBase() {
 	}
 }
 
+// flush gives what changed since the last flush.
 func (r *Room) flush() []Record {
 	r.put("s", r.st.encode(r.id))
 	out := make([]Record, 0, len(r.dirty))

@@ -25,9 +25,11 @@ func decodeStatus(b []byte) (s status, id identity.GroupID, err error) {
 	r.Fixed(s.target.author[:])
 	s.frozenSeq = r.U64()
 	r.Fixed(s.frozenHash[:])
-	r.Fixed(s.frozenBy[:])
-	s.unsettled, s.nacked = r.Bool(), r.Bool()
+	s.nacked = r.Bool()
+	s.unsettled = r.U64()
 	s.reason = r.U8()
+	r.Fixed(s.stay[:])
+	s.asks = r.U8()
 	r.Fixed(s.inviter[:])
 	s.ackDue = r.Bool()
 	for range int(r.U8()) {
@@ -47,6 +49,7 @@ func decodeStatus(b []byte) (s status, id identity.GroupID, err error) {
 	return s, id, r.Done()
 }
 
+// Load restores a room from its records, in any order.
 func Load(self Self, records []Record) (*Room, error) {
 	r, err := load(self, records)
 	if err != nil {
@@ -136,6 +139,7 @@ func (r *Room) loadPending(b []byte) (err error) {
 	return err
 }
 
+// loadRecord reads one record; those of the groups are collected.
 func (r *Room) loadRecord(key string, value []byte, now, back map[string][]byte, pending *[]byte) (err error) {
 	switch key {
 	case "s":
@@ -151,7 +155,7 @@ func (r *Room) loadRecord(key string, value []byte, now, back map[string][]byte,
 	if len(key) < 3 || key[1] != '/' {
 		return pack.ErrFormat
 	}
-	rest, rd := key[2:], pack.Read(value)
+	rest := key[2:]
 	switch key[0] {
 	case 'm':
 		now[rest] = value
@@ -162,6 +166,14 @@ func (r *Room) loadRecord(key string, value []byte, now, back map[string][]byte,
 		}
 		back[rest] = value
 		return nil
+	}
+	return r.loadBook(key[0], rest, value)
+}
+
+// loadBook reads a record of what the room remembers beside its groups.
+func (r *Room) loadBook(kind byte, rest string, value []byte) error {
+	rd := pack.Read(value)
+	switch kind {
 	case 'h':
 		m := mark{seq: rd.U64()}
 		rd.Fixed(m.hash[:])

@@ -3,10 +3,12 @@ package room
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"slices"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,32 +23,64 @@ import (
 // Then everything comes to rest, and the invariants must hold. Time is virtual
 // and every choice comes from the seed (the keys do not).
 //
-// SECURELINK_SOAK=N runs N seeds; SECURELINK_SEED=N runs that one alone.
+// ROOM_SEED=N runs seed N alone; SECURELINK_SOAK=M runs M seeds, from N or
+// 1 on; ROOM_OPS and ROOM_TRACE set how many operations a schedule
+// has and how many lines of its diary a failed run prints.
 
 const (
-	modelSeeds = 30
-	modelOps   = 300
+	modelSeeds = 100
+	modelOps   = 500
 )
 
 func TestModel(t *testing.T) {
-	seeds, first := modelSeeds, 1
-	if n, err := strconv.Atoi(os.Getenv("SECURELINK_SOAK")); err == nil {
-		seeds, first = n, 1000
+	seeds, first := setting("SECURELINK_SOAK", modelSeeds), setting("ROOM_SEED", 1)
+	if os.Getenv("SECURELINK_SOAK") == "" && os.Getenv("ROOM_SEED") != "" {
+		seeds = 1
 	}
-	if n, err := strconv.Atoi(os.Getenv("SECURELINK_SEED")); err == nil {
-		seeds, first = 1, n
-	}
+	ops := setting("ROOM_OPS", modelOps)
+	seen := &tally{count: map[string]int{}}
+	t.Cleanup(func() { seen.check(t, seeds >= modelSeeds) })
 	for i := range seeds {
 		seed := first + i
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
 			t.Parallel()
 			m := newModel(t, uint64(seed))
-			for range modelOps {
+			for range ops {
 				m.operation()
 			}
 			m.rest()
 			m.check()
+			seen.add(m.happened)
 		})
+	}
+}
+
+// tally counts what has happened in all runs, so that a model which has become
+// too tame is noticed.
+type tally struct {
+	mu    sync.Mutex
+	count map[string]int
+}
+
+func (t *tally) add(happened map[string]int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for what, n := range happened {
+		t.count[what] += n
+	}
+}
+
+// check logs the counts; all says that everything must have happened.
+func (t *tally) check(tb *testing.T, all bool) {
+	for _, what := range slices.Sorted(maps.Keys(t.count)) {
+		tb.Logf("%6d %s", t.count[what], what)
+	}
+	expected := []string{"clone", "old offer", "old welcome", "restored copy", "poison", "frozen", "revocation", "link", "approval link",
+		"retired", "owner named", "second device", "lie"}
+	for _, what := range expected {
+		if all && t.count[what] == 0 && !tb.Failed() {
+			tb.Errorf("the model never came to: %s", what)
+		}
 	}
 }
 
@@ -89,19 +123,37 @@ type model struct {
 	noise     bool // the log holds replays, which raise alarms
 	calm      bool // nobody misbehaves in this run
 	misjoined bool // somebody came in by an offer that was out of date
+	sleepy    bool // members take their time
+	liar      bool // the core lies to some
+	resting   bool // and has stopped
+	deceived  *actor
+	told      *bool // whether the lie was told already
+	views     map[MessageID]spoken
+	intruders []intruder
+	again     map[MessageID]*actor             // who has sent what again
+	secrets   map[[16]byte]identity.LinkSecret // of all links that ever were, as members know them
+	cloned    bool
+	happened  map[string]int
 	trace     []string
 }
 
+// spoken is where the author of a message stood.
+type spoken struct {
+	by  *actor
+	seq uint64
+}
+
 func newModel(t *testing.T, seed uint64) *model {
-	m := &model{t: t, s: newServer(), rng: rand.New(rand.NewPCG(seed, 7)), sent: map[MessageID]Draft{}}
+	m := &model{t: t, s: newServer(), rng: rand.New(rand.NewPCG(seed, 7)), sent: map[MessageID]Draft{}, views: map[MessageID]spoken{}, secrets: map[[16]byte]identity.LinkSecret{}, happened: map[string]int{}, again: map[MessageID]*actor{}}
 	m.mode, m.calm = []Mode{ModeOpen, ModeInvite, ModeLink}[seed%3], seed%5 == 0
+	m.liar, m.sleepy = !m.calm && seed%2 == 0, seed%4 == 1
 	t.Cleanup(func() {
 		if t.Failed() {
-			tail := m.trace[max(0, len(m.trace)-60):]
+			tail := m.trace[max(0, len(m.trace)-setting("ROOM_TRACE", 60)):]
 			for _, line := range tail {
 				t.Log(line)
 			}
-			t.Logf("seed %d, %d entries; SECURELINK_SEED=%d runs it alone", seed, m.s.head(), seed)
+			t.Logf("seed %d, %d entries; ROOM_SEED=%d runs it alone", seed, m.s.head(), seed)
 		}
 	})
 	first := m.newActor()
@@ -130,6 +182,9 @@ func (m *model) actorOf(p *person) *actor {
 
 func (a *actor) in() bool { return a.room != nil && !a.out && a.room.State() != StateRemoved }
 
+// around: in the room, or waiting for the Welcome that brings it in.
+func (a *actor) around() bool { return a.room == nil && !a.out || a.in() }
+
 // pick chooses one of those that fit.
 func (m *model) pick(fits func(*actor) bool) *actor {
 	var list []*actor
@@ -144,7 +199,9 @@ func (m *model) pick(fits func(*actor) bool) *actor {
 	return list[m.rng.IntN(len(list))]
 }
 
-func (a *actor) canSpeak() bool { return a.in() && a.room.State() == StateMember }
+func (a *actor) canSpeak() bool {
+	return a.in() && a.room.State() == StateMember && a.room.canSend() == nil
+}
 
 func (a *actor) staff() bool {
 	return a.canSpeak() && a.room.rules.role(a.user()) >= RoleAdmin
@@ -162,7 +219,7 @@ func (m *model) operation() {
 			m.say(a)
 		}
 	case n < 55:
-		if a := m.pick((*actor).in); a != nil {
+		if a := m.pick((*actor).around); a != nil {
 			m.catchUp(a, m.rng.IntN(6))
 		}
 	case n < 75:
@@ -180,21 +237,41 @@ func (m *model) operation() {
 		m.someoneComes()
 	case n < 91:
 		m.someoneGoes()
-	case n < 94:
+	case n < 93:
 		m.garbage()
-	case n < 96:
+	case n < 94:
 		m.poison()
-	case n < 97:
+	case n < 95:
 		m.revoke()
-	case n < 98:
+	case n < 96:
 		m.rollBack()
+	case n < 97:
+		m.rare()
+	case n < 98:
+		m.deceive()
 	default:
 		for _, a := range m.actors {
-			if a.in() && m.rng.IntN(2) == 0 {
+			if a.around() && m.rng.IntN(2) == 0 {
 				m.catchUp(a, 1000)
-				m.work(a)
+				if a.in() {
+					m.work(a)
+				}
 			}
 		}
+	}
+}
+
+// rare is what hardly ever happens.
+func (m *model) rare() {
+	switch m.rng.IntN(5) {
+	case 0:
+		m.clone()
+	case 1:
+		m.retire()
+	case 2, 3:
+		m.deliverAgain()
+	default:
+		m.intrude()
 	}
 }
 
@@ -214,11 +291,11 @@ func (m *model) deliver(a *actor, ap *Append) (ok bool, err error) {
 		m.log("%s: request lost", a.who.name)
 		return false, nil
 	case 1:
-		err := m.s.append(ap)
+		err := m.accept(a, ap)
 		m.log("%s: answer lost (%v)", a.who.name, err)
 		return false, nil
 	}
-	err = m.s.append(ap)
+	err = m.accept(a, ap)
 	m.log("%s: append kind %d: %v", a.who.name, ap.Kind, err)
 	return err == nil, err
 }
@@ -242,7 +319,9 @@ func (m *model) flush(a *actor) {
 		if q.bytes == nil {
 			ap, err := a.room.Message(q.draft)
 			if errors.Is(err, ErrBarrier) {
-				m.commit(a)
+				if !m.lazy() {
+					m.commit(a)
+				}
 				return
 			}
 			if err != nil {
@@ -250,6 +329,7 @@ func (m *model) flush(a *actor) {
 			}
 			a.save(ap.Records)
 			q.bytes = ap
+			m.views[q.draft.ID] = spoken{a, a.room.st.place.seq}
 			if m.rng.IntN(12) == 0 {
 				m.log("%s restarts between save and send", a.who.name)
 				a.restart()
@@ -317,25 +397,28 @@ func (m *model) append(a *actor, ap *Append) {
 // catchUp examines up to n entries and takes the Welcomes that fit.
 func (m *model) catchUp(a *actor, n int) {
 	for range n {
-		if a.room == nil {
-			break
+		if a.room != nil && a.room.State() != StateRemoved {
+			if e, ok := a.next(); ok {
+				m.examine(a, e)
+				continue
+			}
 		}
-		before, seq := a.room.State(), a.room.st.place.seq
-		var keep *mls.Group
-		if a.room.group != nil {
-			keep = a.room.group
-		}
-		if seq < m.s.head() && before != StateRemoved {
-			m.examine(a, m.s.log[seq], keep)
-			continue
-		}
+		voided, entries := a.voided, a.entries
 		if !a.step() {
 			break
 		}
-		m.log("%s took a welcome, state %d, epoch %d", a.who.name, a.room.State(), a.room.group.Epoch())
+		if a.entries == entries {
+			continue // a welcome that it did not want
+		}
+		m.happened["void branch left"] += a.voided - voided
+		a.setFail()
+		m.log("%s took a welcome, state %d, epoch %d", a.who.name, a.room.State(), epochOf(a))
 		a.forgetBuilt()
 	}
-	if a.room != nil && a.room.st.place.seq == m.s.head() {
+	if a.room == nil {
+		return
+	}
+	if _, more := a.next(); !more {
 		a.commits = nil
 		m.collect(a)
 	}
@@ -348,9 +431,9 @@ func (a *actor) forgetBuilt() {
 	a.commits = nil
 }
 
-func (m *model) examine(a *actor, e Entry, keep *mls.Group) {
+func (m *model) examine(a *actor, e Entry) {
 	before := a.room.State()
-	if keep != nil && m.rng.IntN(4) == 0 && e.Kind == EntryHandshake {
+	if keep := a.room.group; keep != nil && m.rng.IntN(4) == 0 && e.Kind == EntryHandshake {
 		a.ghosts = append(a.ghosts, ghost{e.Seq, keep.Clone()})
 	}
 	res := a.device.examine(e)
@@ -368,7 +451,20 @@ func (m *model) examine(a *actor, e Entry, keep *mls.Group) {
 	if res.Rebuild {
 		a.forgetBuilt()
 	}
+	if a.room.rules != nil {
+		for _, l := range a.room.rules.Links {
+			m.secrets[l.Secret.ID()] = l.Secret
+		}
+	}
 	m.collect(a)
+	switch {
+	case res.Verdict == VerdictFrozen:
+		m.happened["frozen"]++
+	case res.Undone != 0:
+		m.happened["undone"]++
+	case a.room.State() == StateBroken && before != StateBroken && a.room.st.stay != identity.JoinID{}:
+		m.happened["rolled back before a re-join"]++
+	}
 	if a.room.State() != before || res.Verdict == VerdictFrozen || res.Undone != 0 {
 		m.log("%s at %d: %v, state %d -> %d %s", a.who.name, e.Seq, res.Verdict, before, a.room.State(), res.Why)
 	}
@@ -380,6 +476,7 @@ func (m *model) collect(a *actor) {
 	for _, id := range a.resend {
 		if d, ok := m.sent[id]; ok && !slices.ContainsFunc(a.outbox, func(q queued) bool { return q.draft.ID == id }) {
 			again = append(again, queued{draft: d})
+			m.again[id] = a
 		}
 	}
 	a.resend = nil
@@ -388,7 +485,7 @@ func (m *model) collect(a *actor) {
 
 func (m *model) publish(a *actor) {
 	ap, err := a.room.Publish()
-	if err == nil && a.room.Mark() == m.s.mark {
+	if err == nil && a.room.Mark() == m.s.mark && a.view == nil {
 		a.save(ap.Records)
 		m.s.publish(ap)
 	}
@@ -412,6 +509,9 @@ func (m *model) work(a *actor) {
 		if m.s.now.Before(at) {
 			continue
 		}
+		if t.Kind == TodoCarry && m.lazy() {
+			continue
+		}
 		delete(a.due, t.Kind)
 		m.do(a, t.Kind)
 		return
@@ -420,6 +520,9 @@ func (m *model) work(a *actor) {
 		m.commit(a)
 	}
 }
+
+// lazy: in some runs those who could help hardly ever do, so that others undo.
+func (m *model) lazy() bool { return m.sleepy && !m.resting && m.rng.IntN(8) > 0 }
 
 func (m *model) do(a *actor, kind TodoKind) {
 	m.catchUp(a, 1000)
@@ -475,16 +578,13 @@ func (m *model) do(a *actor, kind TodoKind) {
 	m.append(a, ap)
 }
 
-// enter sends the commit that brings a device in, or starts over.
-// offer is what the server serves to joiners, if anything.
-// anyLink finds a link that works, as its holder would know it.
+// setFail lets the changes fail that were poisoned for this device.
 func (a *actor) setFail() { a.room.fail = func(seq uint64) bool { return a.locked[seq] } }
 
-// someoneComes brings a new person or a second device in.
-// someoneGoes: leaves, is removed, or disowns a device.
-// wish wants something of the room.
-// garbage is what a member or the server can put into the log.
-// poison is a commit by a member that only part of the room can apply.
-// revoke disowns a device of somebody who has two.
-// rollBack restores an old copy of a device's disk, or takes one.
-// settle lets everybody catch up and do what is due.
+// setting is a number from the environment, if there is one.
+func setting(name string, otherwise int) int {
+	if n, err := strconv.Atoi(os.Getenv(name)); err == nil {
+		return n
+	}
+	return otherwise
+}

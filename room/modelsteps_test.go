@@ -10,19 +10,21 @@ import (
 	"github.com/securelink-chat/securelink/identity"
 )
 
+// resync replaces the leaf of a locked-out device by a commit from outside.
 func (m *model) resync(a *actor) {
-	records, err := a.room.Resync(Offer{Group: m.s.group, GroupInfo: m.s.info, Tree: m.s.tree})
+	res, err := a.room.Resync(Offer{Group: m.s.group, GroupInfo: m.s.info, Tree: m.s.tree})
 	if err != nil {
 		m.log("%s cannot resync: %v", a.who.name, err)
 		return
 	}
-	a.save(records)
-	a.back(a.room.st.place.seq)
+	a.save(res.Records)
+	a.goBack(res)
 	a.forgetBuilt()
 	m.log("%s resyncs", a.who.name)
 	m.enter(a)
 }
 
+// enter sends the commit that brings a device in, or starts over.
 func (m *model) enter(a *actor) {
 	m.catchUp(a, 1000)
 	if a.room.State() != StateJoining {
@@ -40,6 +42,7 @@ func (m *model) enter(a *actor) {
 	m.append(a, ap)
 }
 
+// offer is what the server serves to joiners, if anything.
 func (m *model) offer() (Offer, bool) {
 	offer := Offer{Group: m.s.group, GroupInfo: m.s.info, Tree: m.s.tree}
 	if m.mode != ModeOpen {
@@ -53,12 +56,13 @@ func (m *model) offer() (Offer, bool) {
 	return offer, true
 }
 
+// verify settles a device's doubt by what the server serves now.
 func (m *model) verify(a *actor) {
 	offer, ok := m.offer()
 	if !ok {
 		return
 	}
-	res, err := a.room.Verify(offer)
+	res, err := a.room.Verify(m.outOfDate(offer))
 	if err != nil {
 		m.log("%s cannot verify: %v", a.who.name, err)
 		return
@@ -66,6 +70,8 @@ func (m *model) verify(a *actor) {
 	a.save(res.Records)
 	if res.Undone != 0 {
 		m.misjoined = true
+		a.voided++
+		m.happened["misjoined"]++
 		m.log("%s had joined by an old offer", a.who.name)
 		a.back(res.Undone - 1)
 		a.resend = append(a.resend, res.Resend...)
@@ -74,12 +80,15 @@ func (m *model) verify(a *actor) {
 	}
 }
 
+// knock takes what the server serves and gets ready to join by it.
 func (m *model) knock(a *actor) {
 	offer, ok := m.offer()
 	if !ok {
 		return
 	}
-	offer.Again = bytes.Equal(offer.GroupInfo, a.offer) && m.rng.IntN(4) == 0
+	truth := offer.GroupInfo
+	offer = m.outOfDate(offer)
+	offer.Again = bytes.Equal(offer.GroupInfo, a.offer) && bytes.Equal(offer.GroupInfo, truth) && m.rng.IntN(4) == 0
 	a.offer = offer.GroupInfo
 	room, records, err := JoinExternal(a.self, offer)
 	if err != nil {
@@ -95,6 +104,7 @@ func (m *model) knock(a *actor) {
 	m.log("%s knocks", a.who.name)
 }
 
+// anyLink finds a link that works, as its holder would know it.
 func (m *model) anyLink() *identity.LinkSecret {
 	for _, a := range m.actors {
 		if !a.staff() {
@@ -109,6 +119,7 @@ func (m *model) anyLink() *identity.LinkSecret {
 	return nil
 }
 
+// someoneComes brings a new person or a second device in.
 func (m *model) someoneComes() {
 	inside := 0
 	for _, a := range m.actors {
@@ -123,6 +134,7 @@ func (m *model) someoneComes() {
 		a := m.actorOf(sponsor.who) // a second device: any member adds it
 		adder := m.pick((*actor).canSpeak)
 		adder.intents = append(adder.intents, Intent{Kind: IntentAdd, KeyPackages: [][]byte{a.keyPackage()}})
+		m.happened["second device"]++
 		m.log("%s is to add a device of %s", adder.who.name, a.who.name)
 		m.commit(adder)
 		return
@@ -144,6 +156,7 @@ func (m *model) someoneComes() {
 	}
 }
 
+// someoneGoes: leaves, is removed, or disowns a device.
 func (m *model) someoneGoes() {
 	inside := 0
 	for _, a := range m.actors {
@@ -177,6 +190,7 @@ func (m *model) someoneGoes() {
 	m.append(a, ap)
 }
 
+// wish wants something of the room.
 func (m *model) wish() {
 	a := m.pick((*actor).canSpeak)
 	if a == nil {
@@ -184,14 +198,17 @@ func (m *model) wish() {
 	}
 	other := m.pick((*actor).in)
 	intent := Intent{Kind: IntentRefresh}
-	switch m.rng.IntN(6) {
+	switch m.rng.IntN(9) {
 	case 0:
-		intent = Intent{Kind: IntentTitle, Text: fmt.Sprint("title ", m.s.head())}
+		intent = Intent{Kind: []IntentKind{IntentTitle, IntentTopic}[m.rng.IntN(2)], Text: fmt.Sprint("title ", m.s.head())}
 	case 1:
 		intent = Intent{Kind: IntentRole, User: other.user(), Role: []Role{RoleMember, RoleAdmin, RoleOwner}[m.rng.IntN(3)]}
 	case 2:
 		if m.mode == ModeLink {
-			intent = Intent{Kind: IntentLink, Secret: identity.NewLinkSecret()}
+			intent = Intent{Kind: IntentLink, Secret: identity.NewLinkSecret(), Approval: m.rng.IntN(4) == 0}
+			if m.happened["link"]++; intent.Approval {
+				m.happened["approval link"]++
+			}
 		}
 	case 3:
 		if links := a.room.rules.Links; len(links) > 0 {
@@ -201,11 +218,26 @@ func (m *model) wish() {
 		if stranger := m.actors[m.rng.IntN(len(m.actors))]; !stranger.in() {
 			intent = Intent{Kind: IntentBan, User: stranger.user()}
 		}
+	case 5:
+		if bans := a.room.rules.Bans; len(bans) > 0 {
+			intent = Intent{Kind: IntentUnban, User: bans[m.rng.IntN(len(bans))]}
+		}
+	case 6:
+		if m.mode == ModeLink && m.rng.IntN(4) == 0 {
+			intent = Intent{Kind: IntentMode, Mode: []Mode{ModeInvite, ModeLink}[m.rng.IntN(2)]}
+		}
+	case 7:
+		profile, err := a.who.key.SignProfile(a.self.Root, a.who.name, a.self.Credential.Profile.Version+uint64(m.s.head()))
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		intent = Intent{Kind: IntentProfile, Profile: profile}
 	}
 	a.intents = append(a.intents, intent)
 	m.commit(a)
 }
 
+// garbage is what a member or the server can put into the log.
 func (m *model) garbage() {
 	if m.calm {
 		return
@@ -239,9 +271,10 @@ func (m *model) garbage() {
 	m.log("garbage at %d", m.s.head())
 }
 
+// poison is a commit by a member that only part of the room can apply.
 func (m *model) poison() {
 	a := m.pick((*actor).canSpeak)
-	if a == nil || m.calm {
+	if a == nil || m.calm || m.deceived != nil {
 		return
 	}
 	m.catchUp(a, 1000)
@@ -258,10 +291,12 @@ func (m *model) poison() {
 		}
 	}
 	a.intents = append(a.intents, Intent{Kind: IntentRefresh})
+	m.happened["poison"]++
 	m.log("%s poisons %d (all: %v)", a.who.name, seq, all)
 	m.commit(a)
 }
 
+// revoke disowns a device of somebody who has two.
 func (m *model) revoke() {
 	a := m.pick(func(a *actor) bool {
 		return a.canSpeak() && m.pick(func(b *actor) bool { return b != a && b.user() == a.user() && b.in() }) != nil
@@ -279,22 +314,18 @@ func (m *model) revoke() {
 		m.t.Fatal(err)
 	}
 	a.save(ap.Records)
+	m.happened["revocation"]++
 	m.log("%s disowns another device", a.who.name)
 	m.append(a, ap)
 }
 
+// rollBack restores an old copy of a device's disk, or takes one.
 func (m *model) rollBack() {
 	if m.calm {
 		return
 	}
 	a := m.pick((*actor).canSpeak)
-	others := 0
-	for _, b := range m.actors {
-		if b.canSpeak() && b.user() != a.user() {
-			others++
-		}
-	}
-	if others < 2 { // nobody could let it in again
+	if a == nil || m.deceived != nil || !m.helpers(a) {
 		return
 	}
 	if a.backup == nil || m.rng.IntN(2) == 0 {
@@ -307,12 +338,14 @@ func (m *model) rollBack() {
 	m.rolled = true
 	a.back(a.room.st.place.seq)
 	a.forgetBuilt()
+	m.happened["restored copy"]++
 	m.log("%s is restored from an old copy, at %d", a.who.name, a.room.st.place.seq)
 	m.catchUp(a, 1000)
 	a.live = true
 	m.log("%s is in state %d", a.who.name, a.room.State())
 }
 
+// settle lets everybody catch up and do what is due.
 func (m *model) settle() {
 	for range 3 {
 		for _, a := range m.actors {

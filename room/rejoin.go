@@ -2,23 +2,37 @@ package room
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/securelink-chat/securelink/identity"
 	"github.com/securelink-chat/securelink/mls"
 )
 
+// Nack says that the change which froze this device fails for its keys, and
+// asks to be let in again by a fresh key package. A device that follows an undo
+// of the change says so all the same: if the undo came too late, those for whom
+// the change stands let it in.
 func (r *Room) Nack(now time.Time) (*Append, error) {
-	if r.st.state != StateFrozen {
+	st := &identity.Statement{Kind: identity.StatementNack, Seq: r.st.frozenSeq, Entry: r.st.frozenHash}
+	switch {
+	case r.confesses():
+		st.Seq = r.st.unsettled
+		st.Entry, _ = r.hashAt(st.Seq)
+	case r.st.state != StateFrozen:
 		return nil, ErrUsage
 	}
-	kp, err := r.freshPackage(now)
-	if err != nil {
+	var err error
+	if st.KeyPackage, err = r.freshPackage(now); err != nil {
 		return nil, err
 	}
-	return r.say(&identity.Statement{Kind: identity.StatementNack, Seq: r.st.frozenSeq, Entry: r.st.frozenHash, KeyPackage: kp}, r.signAsDevice)
+	return r.say(st, r.signAsDevice)
 }
 
+// AskRejoin asks the others to give this device new keys: after a rollback or
+// clone (the reason is known then), or for one of identity's reasons. A copy
+// that finds that another state of the device has asked before cannot know
+// whether that was granted: it asks in turn for either stay.
 func (r *Room) AskRejoin(reason uint8, now time.Time) (*Append, error) {
 	if r.st.state == StateRemoved || r.st.state == StateJoining {
 		return nil, ErrRemoved
@@ -33,9 +47,15 @@ func (r *Room) AskRejoin(reason uint8, now time.Time) (*Append, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r.say(&identity.Statement{Kind: identity.StatementRejoin, Seq: r.st.place.seq, Reason: reason, KeyPackage: kp}, r.signAsDevice)
+	st := &identity.Statement{Kind: identity.StatementRejoin, Seq: r.st.place.seq, Reason: reason, KeyPackage: kp}
+	if r.st.stay != (identity.JoinID{}) && r.st.asks%2 == 1 {
+		st.JoinID = r.st.stay
+	}
+	return r.say(st, r.signAsDevice)
 }
 
+// freshPackage is the key package of the request that is under way, or a new
+// one: a request that lost a race asks again with the same.
 func (r *Room) freshPackage(now time.Time) ([]byte, error) {
 	if r.asked != nil && r.asked.KeyPackage.CheckLifetime(now) == nil {
 		return r.asked.KeyPackage.Bytes(), nil
@@ -50,6 +70,8 @@ func (r *Room) freshPackage(now time.Time) ([]byte, error) {
 	return kp.KeyPackage.Bytes(), nil
 }
 
+// Undo takes the change that froze this device back by removing its author, in
+// the epoch before the change. It is for when nobody has helped for a minute.
 func (r *Room) Undo(now time.Time) (*Append, error) {
 	if r.st.state != StateFrozen {
 		return nil, ErrUsage
@@ -91,6 +113,11 @@ func (r *Room) Undo(now time.Time) (*Append, error) {
 	return r.commitWith(base, p, proposals)
 }
 
+// Rejoin takes a Welcome for a room that this device has state of: the answer
+// to a nack or to a request to re-join, or a new invitation. keys are the
+// device's key packages beside the one that it asked with. ErrEarly: examine
+// more of the log first. ErrUnwanted: the device is well, or the Welcome does
+// not continue its log; acknowledge it away.
 func (r *Room) Rejoin(w Welcome, keys []*mls.PrivateKeyPackage) (*Result, error) {
 	asked := r.asked
 	if asked != nil {
@@ -110,7 +137,7 @@ func (r *Room) Rejoin(w Welcome, keys []*mls.PrivateKeyPackage) (*Result, error)
 		// its own commit removes what the Welcome brings.
 		return nil, ErrUnwanted
 	}
-	if !wanted && !r.st.unsettled {
+	if !wanted && r.st.unsettled == 0 {
 		return nil, ErrUnwanted
 	}
 	if o.place.seq > r.st.place.seq && r.st.state != StateRemoved {
@@ -122,11 +149,17 @@ func (r *Room) Rejoin(w Welcome, keys []*mls.PrivateKeyPackage) (*Result, error)
 	return r.restart(o)
 }
 
+// restart replaces the group and sets the position back to the Welcome's place.
+// What a device has shown since an undo that it could not judge is void. What
+// it sent beside another device with its keys may be: others know an own
+// message again that they have seen.
 func (r *Room) restart(o *opened) (*Result, error) {
+	undone := r.st.unsettled
 	var resend []MessageID
-	if r.st.unsettled {
-		resend = r.ownFrom(r.st.target.seq)
+	if undone != 0 || r.st.reason != 0 {
+		resend = r.ownFrom(undone)
 	}
+	r.clearOwn()
 	r.dropPending()
 	r.dropFlights()
 	r.setAsked(nil)
@@ -139,7 +172,7 @@ func (r *Room) restart(o *opened) (*Result, error) {
 	r.forgetMine()
 	r.forgetCounters()
 	for at, id := range r.seenAt {
-		if r.seen[id].seq > o.place.seq {
+		if seq := r.seen[id].seq; seq > o.place.seq || undone != 0 && seq >= undone || slices.Contains(resend, id) {
 			delete(r.seen, id)
 			delete(r.seenAt, at)
 			r.put(slot('i', at), nil)
@@ -152,12 +185,14 @@ func (r *Room) restart(o *opened) (*Result, error) {
 	}
 	r.st.time = before.time
 	r.st.known = before.known && before.state != StateRemoved && before.state != StateLeaving
-	res.Resend = resend
+	res.Resend, res.Undone = resend, undone
 	res.Records = append(res.Records, r.flush()...)
 	return res, nil
 }
 
-func (r *Room) Resync(o Offer) ([]Record, error) {
+// Resync prepares to replace this device's leaf in an open room by a commit of
+// its own; as after JoinExternal, Enter gives what to append.
+func (r *Room) Resync(o Offer) (*Result, error) {
 	if r.rules == nil || r.rules.Mode != ModeOpen {
 		return nil, ErrNotAllowed
 	}
@@ -165,9 +200,12 @@ func (r *Room) Resync(o Offer) ([]Record, error) {
 	if err := fresh.knock(o); err != nil {
 		return nil, err
 	}
-	records := []Record{}
+	res := &Result{Resync: true, Changed: true, Undone: r.st.unsettled}
+	if res.Undone != 0 {
+		res.Resend = r.ownFrom(res.Undone)
+	}
 	for _, rec := range r.Records() {
-		records = append(records, Record{Key: rec.Key})
+		res.Records = append(res.Records, Record{Key: rec.Key})
 	}
 	ring, time, fail := r.ring, r.st.time, r.fail
 	*r = *fresh
@@ -178,9 +216,12 @@ func (r *Room) Resync(o Offer) ([]Record, error) {
 		}
 	}
 	r.st.time = time
-	return append(records, r.flush()...), nil
+	res.ResyncAfter = r.st.place.seq
+	res.Records = append(res.Records, r.flush()...)
+	return res, nil
 }
 
+// Records gives everything that there is to store.
 func (r *Room) Records() []Record {
 	saved := r.dirty
 	r.dirty = map[string][]byte{}

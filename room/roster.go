@@ -82,6 +82,12 @@ func (r *roster) at(index mls.LeafIndex) (seat, bool) {
 	return seat{}, false
 }
 
+// stays says whether a seat is in the roster with the same stay.
+func (r *roster) stays(s seat) bool {
+	was, ok := r.seat(s.user, s.device)
+	return ok && was.joinID == s.joinID
+}
+
 func (r *roster) has(user identity.UserID) bool { return r.byUser[user] > 0 }
 
 // checkCredential is run for every leaf that MLS meets (RFC 9420 section

@@ -1,6 +1,7 @@
 package room
 
 import (
+	"bytes"
 	"slices"
 
 	"github.com/securelink-chat/securelink/identity"
@@ -16,6 +17,9 @@ func (j *ruling) settings() error {
 	}
 	want.consequences(j.gone)
 	next := j.next
+	if j.attest.undo && !next.sameBeside(want) {
+		return broken("an undo removes the author and does nothing else")
+	}
 	if next.Root != want.Root || next.Limit != want.Limit || next.Peers != want.Peers || next.Generation != want.Generation {
 		return broken("what a room is cannot change")
 	}
@@ -36,6 +40,17 @@ func (j *ruling) settings() error {
 		return broken("only admins change how people come in, and never to or from open")
 	}
 	return j.bans(want)
+}
+
+// sameBeside says whether rules differ in the secrets of links at most.
+func (r *Rules) sameBeside(other *Rules) bool {
+	a, b := r.clone(), other.clone()
+	for _, c := range []*Rules{a, b} {
+		for i := range c.Links {
+			c.Links[i].Secret = identity.LinkSecret{}
+		}
+	}
+	return bytes.Equal(a.encode(), b.encode())
 }
 
 // consequences removes what must not outlive a user's stay: roles, and links by

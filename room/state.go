@@ -54,10 +54,11 @@ type status struct {
 	target     target
 	frozenSeq  uint64 // of the change that cannot be applied; 0 = none
 	frozenHash Hash
-	frozenBy   identity.UserID
-	unsettled  bool // an undo was applied that others may have refused
-	nacked     bool // the nack for frozenSeq is in the log
+	nacked     bool   // the nack for frozenSeq is in the log
+	unsettled  uint64 // from here on all is void if others refused the undo that this locked-out device followed; 0 = settled
 	reason     uint8
+	stay       identity.JoinID // of this device's seat, where another state of the device has asked for a new one; zero = as in the tree
+	asks       uint8           // own requests to re-join that are in the log
 	inviter    identity.UserID
 	ackDue     bool
 	acks       []identity.UserID // who has confirmed this device, or the joiners
@@ -78,7 +79,7 @@ type status struct {
 type mark struct {
 	seq    uint64
 	hash   Hash
-	author identity.UserID // of a change
+	author identity.UserID // of a change that counts
 }
 
 // seen is a message id that was used.
@@ -109,6 +110,7 @@ type Room struct {
 	knocking     *knock // joining from outside: what there is to join by
 	offeredEpoch uint64
 	follows      uint64              // the mark before the entry that is examined
+	live         bool                // it has just happened
 	epochTags    map[uint64][16]byte // of past epochs
 	mine         map[Hash]bool       // payloads that this device has made in this epoch
 	ring         map[uint64]mark
@@ -171,19 +173,6 @@ func (r *Room) hashAt(seq uint64) (Hash, bool) {
 	return m.hash, ok
 }
 
-// ---- records
-
-// forgetCounters starts counting anew where this device has missed messages
-// that it can know of.
-// keepTag remembers the tag of an epoch that is over.
-// forgetMine drops the list of own payloads, at the end of their epoch.
-// dropPending forgets an own commit that did not come to count.
-// putChanges stores what changed in the group within its epoch. A record that
-// the way back does not name was not there in base, and is not to be taken for
-// one of base's.
-// storeBase keeps the way from the current group back to base, and nothing of
-// an older way.
-// flush gives what changed since the last flush.
 func (s *status) encode(id identity.GroupID) []byte {
 	var w pack.Writer
 	w.U8(1)
@@ -199,10 +188,11 @@ func (s *status) encode(id identity.GroupID) []byte {
 	w.Fixed(s.target.author[:])
 	w.U64(s.frozenSeq)
 	w.Fixed(s.frozenHash[:])
-	w.Fixed(s.frozenBy[:])
-	w.Bool(s.unsettled)
 	w.Bool(s.nacked)
+	w.U64(s.unsettled)
 	w.U8(s.reason)
+	w.Fixed(s.stay[:])
+	w.U8(s.asks)
 	w.Fixed(s.inviter[:])
 	w.Bool(s.ackDue)
 	w.U8(uint8(len(s.acks)))
@@ -237,7 +227,6 @@ func (r *Room) adopt(g *mls.Group) error {
 	return nil
 }
 
-// Load restores a room from its records, in any order.
 func randomID() (id MessageID) {
 	rand.Read(id[:])
 	return id

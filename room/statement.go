@@ -23,6 +23,15 @@ func (r *Room) statement(e *Entry, body []byte, res *Result) {
 		res.refuse("malformed statement")
 		return
 	}
+	if r.ownRequest(st) {
+		stay, mine := r.askedFor(st)
+		if !mine { // nobody's answer could be opened here
+			r.st.stay = stay
+			r.strangeTwin(res)
+			return
+		}
+		r.st.asks = min(r.st.asks+1, 254)
+	}
 	why := r.checkStatement(st, e)
 	res.Verdict = VerdictNoted
 	if joining || r.st.state == StateFrozen { // who is in the room now is beyond this device
@@ -33,18 +42,48 @@ func (r *Room) statement(e *Entry, body []byte, res *Result) {
 	if why != "" {
 		return
 	}
-	r.note(sum(body), noted{seq: e.Seq, statement: st})
+	if st.Kind != identity.StatementNack || r.counts(st.Seq) || r.st.state == StateFrozen || r.st.unsettled != 0 {
+		r.note(sum(body), noted{seq: e.Seq, statement: st})
+	}
 	mine := st.User == r.self.User()
 	switch {
 	case st.Kind == identity.StatementLeave && mine,
 		st.Kind == identity.StatementRevoke && mine && st.Device == r.self.Device():
 		r.st.state = StateLeaving
 	case st.Kind == identity.StatementNack && st.Device == r.self.Device():
-		r.st.nacked = true
+		r.st.nacked = r.st.nacked || st.Seq == r.st.frozenSeq
+		res.Changed = true
 	}
 	if st.Device == r.self.Device() && mine && st.Kind != identity.StatementRevoke {
 		res.IsOwn = true
 	}
+}
+
+// ownRequest says whether a statement asks, with this device's signature and
+// for its present stay, to let it in again.
+func (r *Room) ownRequest(st *identity.Statement) bool {
+	own, err := r.own()
+	if err != nil || !asks(st) || r.st.state == StateJoining {
+		return false
+	}
+	if r.st.stay != (identity.JoinID{}) && st.JoinID == r.st.stay {
+		own.joinID = r.st.stay
+	}
+	return verifyStatement(r.self.Root, r.id, st, own) == nil
+}
+
+// askedFor is the stay that an own request asks for, and whether this state has
+// made the request.
+func (r *Room) askedFor(st *identity.Statement) (stay identity.JoinID, mine bool) {
+	if r.asked != nil && string(r.asked.KeyPackage.Bytes()) == string(st.KeyPackage) {
+		return stay, true
+	}
+	if kp, _, err := readKeyPackage(r.self.Root, st.KeyPackage); err == nil {
+		if s, err := seatOf(r.self.Root, kp.Leaf()); err == nil {
+			stay = s.joinID
+		}
+	}
+	return stay, false
 }
 
 // checkStatement says why a statement does not count, or nothing.
@@ -91,8 +130,12 @@ func (r *Room) checkStatement(st *identity.Statement, e *Entry) string {
 
 // notice examines a word of the server's delegate.
 func (r *Room) notice(e *Entry, res *Result) {
+	if r.rules == nil {
+		res.Verdict = VerdictUnknown
+		return
+	}
 	n, err := identity.DecodeNotice(e.Payload)
-	if err != nil || r.rules == nil || n.Group != r.id || r.rules.Mode != ModeOpen || n.Verify(r.self.Root) != nil {
+	if err != nil || n.Group != r.id || r.rules.Mode != ModeOpen || n.Verify(r.self.Root) != nil {
 		res.refuse("not a notice of the server's delegate")
 		return
 	}
@@ -184,7 +227,10 @@ func (r *Room) say(st *identity.Statement, sign func(*identity.Statement)) (*App
 	}
 	st.Group, st.User = r.id, s.user
 	if st.Kind != identity.StatementRevoke {
-		st.Device, st.JoinID = s.device, s.joinID
+		st.Device = s.device
+		if st.JoinID == (identity.JoinID{}) {
+			st.JoinID = s.joinID
+		}
 	}
 	sign(st)
 	a := &Append{Kind: EntryHandshake, Examined: r.st.place.mark, ID: randomID(), Payload: append([]byte{payloadStatement}, st.Encode()...)}
@@ -214,21 +260,3 @@ func (r *Room) Revoke(key *identity.Key, device identity.DeviceID) (*Append, err
 	}
 	return r.say(st, func(st *identity.Statement) { key.SignStatement(r.self.Root, st) })
 }
-
-// Nack says that the change which froze this device fails for its keys, and
-// asks to be let in again by a fresh key package.
-// AskRejoin asks the others to give this device new keys: after a rollback or
-// clone (the reason is known then), or for one of identity's reasons.
-// freshPackage is the key package of the request that is under way, or a new
-// one: a request that lost a race asks again with the same.
-// Undo takes the change that froze this device back by removing its author, in
-// the epoch before the change. It is for when nobody has helped for a minute.
-// Rejoin takes a Welcome for a room that this device has state of: the answer
-// to a nack or to a request to re-join, or a new invitation. keys are the
-// device's key packages beside the one that it asked with. ErrEarly: examine
-// more of the log first. ErrUnwanted: the device is well, or the Welcome does
-// not continue its log; acknowledge it away.
-// restart replaces the group and sets the position back to the Welcome's place.
-// Resync prepares to replace this device's leaf in an open room by a commit of
-// its own; as after JoinExternal, Enter gives what to append.
-// Records gives everything that there is to store.

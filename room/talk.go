@@ -49,7 +49,7 @@ func (r *Room) Message(d Draft) (*Append, error) {
 }
 
 // message examines a message.
-func (r *Room) message(e *Entry, res *Result, live bool) error {
+func (r *Room) message(e *Entry, res *Result) error {
 	if r.st.state == StateJoining {
 		res.Verdict = VerdictUnknown
 		return nil
@@ -78,7 +78,7 @@ func (r *Room) message(e *Entry, res *Result, live bool) error {
 	}
 	received, err := r.group.Decrypt(e.Payload)
 	if err != nil {
-		return r.undecryptable(err, res, live)
+		return r.undecryptable(err, res)
 	}
 	r.putChanges()
 	sender, ok := r.who.at(received.Sender.Leaf)
@@ -97,7 +97,7 @@ func (r *Room) message(e *Entry, res *Result, live bool) error {
 
 // otherEpoch is a message of an epoch that this device is not in.
 func (r *Room) otherEpoch(header mls.Header, res *Result) {
-	if r.doubts() || r.st.state == StateFrozen || r.st.unsettled {
+	if r.doubts() || r.st.state == StateFrozen || r.st.unsettled != 0 {
 		res.Verdict = VerdictUnknown
 		return
 	}
@@ -113,10 +113,10 @@ func (r *Room) otherEpoch(header mls.Header, res *Result) {
 	res.alarm(AlarmFork, identity.UserID{}, identity.DeviceID{}, "Somebody in this room sees another history than this device. The server may show different things to different people.")
 }
 
-func (r *Room) undecryptable(err error, res *Result, live bool) error {
+func (r *Room) undecryptable(err error, res *Result) error {
 	switch {
 	case errors.Is(err, mls.ErrTwin):
-		r.strangeTwin(res, live)
+		r.strangeTwin(res)
 	case errors.Is(err, mls.ErrKeyUsed):
 		res.refuse("a message that came before")
 		res.alarm(AlarmReplay, identity.UserID{}, identity.DeviceID{}, "The server delivered a message again. It was refused.")
@@ -139,7 +139,7 @@ func (r *Room) ownMessage(e *Entry, at int, res *Result) {
 	r.st.ackDue = false
 	r.st.losses, r.st.firstLoss = 0, 0
 	res.Verdict, res.IsOwn, res.Own = VerdictApplied, true, f.draft.ID
-	if r.base != nil || !r.st.known {
+	if r.base != nil || !r.st.known || r.st.unsettled != 0 || r.st.state == StateBroken {
 		r.addOwn(seen{e.Seq, f.draft.ID, r.self.User()})
 	}
 	if s, double := r.seen[f.draft.ID]; double && s.user == r.self.User() {
@@ -182,7 +182,7 @@ func (r *Room) accept(e *Entry, sender seat, env *envelope, res *Result) {
 	r.setCounter(sender.joinID, env.counter)
 	unchecked := r.checkView(sender, env, res)
 	res.Verdict = VerdictApplied
-	r.confirm(sender)
+	r.confirm(sender, !counted)
 	if s, double := r.seen[env.id]; double { // nothing to show; not refused, since who joined in between does not know the first one
 		res.Why = "sent again"
 		if s.user != sender.user {
@@ -216,15 +216,17 @@ func (r *Room) checkView(sender seat, env *envelope, res *Result) bool {
 }
 
 // confirm counts a message of another member as word that this device's entry,
-// or that of the last joiners, counts for the others too.
-func (r *Room) confirm(sender seat) {
+// or that of the last joiners, counts for the others too. Who came after this
+// device (first tells those who were there before it, when they speak for the
+// first time) may have come by the same mistake.
+func (r *Room) confirm(sender seat, first bool) {
 	if sender.device == r.self.Device() {
 		return
 	}
-	if !r.st.known && r.st.state == StateMember {
+	if !r.st.known && first && r.st.state == StateMember {
 		r.st.known = true
 		if r.base == nil {
-			r.clearOwn()
+			r.trimOwn()
 		}
 	}
 	if r.st.state != StateWaiting && !r.st.ackDue {

@@ -194,6 +194,26 @@ func TestTheServerHoldsAMessageBack(t *testing.T) {
 	}
 }
 
+// TestTheServerMovesAMessage: Bob answers Alice, and the server shows Carol the
+// answer before what it answers.
+func TestTheServerMovesAMessage(t *testing.T) {
+	s, alice, bob, carol := inviteRoom(t)
+	alice.must(alice.send("question"))
+	syncAll(alice, bob)
+	bob.must(bob.send("answer"))
+	last := len(s.log) - 1
+	question, answer := s.log[last-1], s.log[last]
+	question.Seq, answer.Seq = answer.Seq, question.Seq
+	carol.examine(answer)
+	if got := carol.codes(); !slices.Equal(got, []AlarmCode{AlarmReorder}) || carol.verdicts[answer.Seq] != VerdictRefused {
+		t.Errorf("Carol says %v, %v", carol.verdicts[answer.Seq], got)
+	}
+	syncAll(alice, bob)
+	if len(alice.alarms) != 0 || len(alice.texts()) != 2 {
+		t.Errorf("positive control: Alice reads %q, %v", alice.texts(), alice.codes())
+	}
+}
+
 func TestTwoHistories(t *testing.T) {
 	s, alice, bob, carol := inviteRoom(t)
 	// the server shows Carol another message in the place of Alice's

@@ -31,6 +31,9 @@ type server struct {
 	welcomes map[identity.DeviceID][]inboxed
 	routed   map[identity.DeviceID]bool
 	group    identity.GroupID
+
+	served    []LinkInfo                      // all that joiners could ever fetch; of open rooms under no id
+	delivered map[identity.DeviceID][]inboxed // and all Welcomes
 }
 
 type inboxed struct {
@@ -43,7 +46,7 @@ func newServer() *server {
 	_, delegate, _ := ed25519.GenerateKey(rand.Reader)
 	return &server{
 		root: root, delegate: delegate, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), links: map[[16]byte]LinkInfo{},
-		welcomes: map[identity.DeviceID][]inboxed{}, routed: map[identity.DeviceID]bool{},
+		welcomes: map[identity.DeviceID][]inboxed{}, routed: map[identity.DeviceID]bool{}, delivered: map[identity.DeviceID][]inboxed{},
 	}
 }
 
@@ -81,7 +84,8 @@ func (s *server) append(a *Append) error {
 	e := s.put(a.Kind, a.Payload, a.Body)
 	s.publish(a)
 	for _, w := range a.Welcomes {
-		s.welcomes[w.Device] = append(s.welcomes[w.Device], inboxed{Welcome{w.Data, a.Tree}, e.Seq})
+		in := inboxed{Welcome{w.Data, a.Tree}, e.Seq}
+		s.welcomes[w.Device], s.delivered[w.Device] = append(s.welcomes[w.Device], in), append(s.delivered[w.Device], in)
 	}
 	for _, r := range a.Add {
 		s.routed[r.Device] = true
@@ -98,9 +102,11 @@ func (s *server) append(a *Append) error {
 func (s *server) publish(a *Append) {
 	if a.GroupInfo != nil {
 		s.info, s.tree = a.GroupInfo, a.Tree
+		s.served = append(s.served, LinkInfo{GroupInfo: a.GroupInfo, Tree: a.Tree})
 	}
 	for _, l := range a.Links {
 		s.links[l.ID] = l
+		s.served = append(s.served, l)
 	}
 }
 
@@ -133,7 +139,11 @@ type device struct {
 	tags     map[uint64][16]byte // epoch -> tag
 	resend   []MessageID
 	why      map[uint64]string
+	said     map[MessageID]string
 	live     bool
+	entries  int   // how many Welcomes it took
+	voided   int   // how often it came back from a branch that was void
+	view     *view // what a lying core shows it in the place of the log
 }
 
 // testSuite is fast; the rules do not depend on it.
@@ -153,7 +163,7 @@ func (s *server) device(t testing.TB, p *person) *device {
 	}
 	self := Self{Root: root, Key: key, Suite: testSuite,
 		Credential: identity.Credential{Certificate: p.key.Certify(root, id, key.Public(), identity.ClassNative, 1), Profile: profile}}
-	return &device{t: t, s: s, who: p, self: self, disk: map[string][]byte{}, verdicts: map[uint64]Verdict{}, tags: map[uint64][16]byte{}, why: map[uint64]string{}, live: true}
+	return &device{t: t, s: s, who: p, self: self, disk: map[string][]byte{}, verdicts: map[uint64]Verdict{}, tags: map[uint64][16]byte{}, why: map[uint64]string{}, said: map[MessageID]string{}, live: true}
 }
 
 func (d *device) user() identity.UserID { return d.self.User() }
@@ -230,8 +240,8 @@ func (d *device) sync() {
 func (d *device) step() bool {
 	d.t.Helper()
 	if d.room != nil && d.room.State() != StateRemoved {
-		if seq, _ := d.room.Position(); seq < d.s.head() {
-			d.examine(d.s.log[seq])
+		if e, ok := d.next(); ok {
+			d.examine(e)
 			return true
 		}
 	}
@@ -248,6 +258,25 @@ func (d *device) step() bool {
 	return false
 }
 
+// next is the entry after those that were examined, as the core shows it.
+func (d *device) next() (Entry, bool) {
+	log := d.s.log
+	if d.view != nil {
+		d.view.follow(log)
+		log = d.view.entries
+	}
+	seq, _ := d.room.Position()
+	if seq >= uint64(len(log)) {
+		return Entry{}, false
+	}
+	return log[seq], true
+}
+
+// usedUp deletes the key package that a Welcome has used.
+func (d *device) usedUp(res *Result) {
+	d.keys = slices.DeleteFunc(d.keys, func(k *mls.PrivateKeyPackage) bool { return string(k.KeyPackage.Ref()) == string(res.Used) })
+}
+
 func (d *device) welcome(in inboxed) (used, retry bool) {
 	d.t.Helper()
 	if d.room == nil {
@@ -258,6 +287,8 @@ func (d *device) welcome(in inboxed) (used, retry bool) {
 		}
 		d.room = room
 		d.save(res.Records)
+		d.usedUp(res)
+		d.entries++
 		return true, false
 	}
 	res, err := d.room.Rejoin(in.w, d.keys)
@@ -269,9 +300,20 @@ func (d *device) welcome(in inboxed) (used, retry bool) {
 		return false, false
 	}
 	d.save(res.Records)
+	d.usedUp(res)
+	d.goBack(res)
+	d.entries++
+	return true, false
+}
+
+// goBack takes up the room at an earlier place.
+func (d *device) goBack(res *Result) {
 	d.resend = append(d.resend, res.Resend...)
 	d.back(res.ResyncAfter)
-	return true, false
+	if res.Undone != 0 {
+		d.back(res.Undone - 1)
+		d.voided++
+	}
 }
 
 // back forgets what was shown after a place that is examined again.
@@ -348,6 +390,7 @@ func (d *device) draft(draft Draft) error {
 		return err
 	}
 	d.save(a.Records)
+	d.said[draft.ID] = draft.Text
 	return d.s.append(a)
 }
 
