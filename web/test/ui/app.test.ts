@@ -334,7 +334,7 @@ test('news show in the title and on the icon, by what was chosen for the room', 
   await page.reload();
   await enter(page, 'Family');
   await page.evaluate(() => window.fake.say('Lounge', 'Ana', 'nobody is told'));
-  await page.locator('nav a', { hasText: 'Lounge' }).getByText('1').waitFor();
+  await page.locator('nav a', { hasText: 'Lounge' }).locator('.count').waitFor();
   // Only the invitation, which the reload brought back.
   expect(count(await page.title())).toBe(1);
   await close();
