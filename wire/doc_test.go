@@ -3,6 +3,9 @@ package wire
 import (
 	"flag"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"os"
 	"reflect"
 	"slices"
@@ -170,5 +173,38 @@ func TestNamesInTheDocument(t *testing.T) {
 	}
 	if !slices.Contains(strings.Split(document(), "\n"), "ping = {}") {
 		t.Error("the document lacks a request")
+	}
+}
+
+// TestTheListsAreWhole holds the lists that the document and the tests of all
+// bodies are made from against the methods in the sources: a body that is in no
+// list would be in no test.
+func TestTheListsAreWhole(t *testing.T) {
+	listed := map[string]bool{}
+	for _, r := range requests() {
+		listed[reflect.TypeOf(r).Elem().Name()] = true
+	}
+	for _, e := range events() {
+		listed[reflect.TypeOf(e).Elem().Name()] = true
+	}
+	found := 0
+	for _, file := range []string{"session.go", "users.go", "rooms.go", "links.go", "events.go"} {
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range parsed.Decls {
+			f, ok := d.(*ast.FuncDecl)
+			if !ok || f.Recv == nil || f.Name.Name != "Op" && f.Name.Name != "EventType" {
+				continue
+			}
+			found++
+			if of := f.Recv.List[0].Type.(*ast.Ident).Name; !listed[of] {
+				t.Errorf("%s is in no list", of)
+			}
+		}
+	}
+	if found != len(listed) {
+		t.Errorf("the sources have %d requests and events, the lists %d", found, len(listed))
 	}
 }

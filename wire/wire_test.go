@@ -117,7 +117,7 @@ func requests() []Request {
 	return []Request{&Hello{}, &Login{}, &Guest{}, &Register{}, &PasswordSalt{}, &PasswordLogin{}, &Enrol{}, &Ping{}, &Logout{},
 		&SetPassword{}, &SetProfile{}, &ClaimAdmin{}, &UploadKeyPackages{}, &CountKeyPackages{}, &ClaimKeyPackages{}, &FindUser{},
 		&GetUser{}, &ListDevices{}, &ApproveDevice{}, &DenyDevice{}, &RenameDevice{}, &RevokeDevice{}, &CreateRoom{}, &ListRooms{},
-		&Watch{}, &Unwatch{}, &Sync{}, &Append{}, &RouteChange{}, &Members{}, &ListWelcomes{}, &AckWelcomes{}, &PutGroupInfo{},
+		&Watch{}, &Unwatch{}, &Sync{}, &Append{}, &RouteChange{}, &Members{}, &Refill{}, &ListWelcomes{}, &AckWelcomes{}, &PutGroupInfo{},
 		&GetGroupInfo{}, &PutBlob{}, &GetBlob{}, &Turn{}, &ReleaseTurn{}, &Signal{}, &Presence{}, &CreateLink{}, &ListLinks{},
 		&RevokeLink{}, &FetchLink{}, &Knock{}, &ListKnocks{}, &DropKnock{}, &ListRetired{}}
 }
@@ -125,13 +125,13 @@ func requests() []Request {
 func responses() []any {
 	return []any{&HelloOK{}, &LoginOK{}, &PasswordSaltOK{}, &PasswordLoginOK{}, &EnrolOK{}, &ClaimAdminOK{}, &KeyPackageCount{},
 		&ClaimKeyPackagesOK{}, &User{}, &ListDevicesOK{}, &RoomState{}, &ListRoomsOK{}, &WatchOK{}, &SyncOK{}, &AppendOK{}, &MembersOK{},
-		&ListWelcomesOK{}, &GroupInfo{}, &PutBlobOK{}, &GetBlobOK{}, &TurnOK{}, &PresenceOK{}, &ListLinksOK{}, &FetchLinkOK{},
+		&RefillOK{}, &ListWelcomesOK{}, &GroupInfo{}, &PutBlobOK{}, &GetBlobOK{}, &TurnOK{}, &PresenceOK{}, &ListLinksOK{}, &FetchLinkOK{},
 		&ListKnocksOK{}, &ListRetiredOK{}, &Refusal{}, &Entry{}, &Empty{}}
 }
 
 func events() []Event {
 	return []Event{&EntryEvent{}, &WelcomeEvent{}, &TurnEvent{}, &KeyPackagesLow{}, &SignalEvent{}, &PresenceEvent{}, &RoomEvent{},
-		&Cut{}, &Pending{}, &Enrolled{}, &Revoked{}, &KnockEvent{}, &KnockGone{}}
+		&Cut{}, &Pending{}, &Enrolled{}, &Revoked{}, &KnockEvent{}, &OutsideEvent{}, &KnockGone{}}
 }
 
 func TestEveryBodyComesBackAsItWent(t *testing.T) {
