@@ -74,37 +74,34 @@ type chat struct {
 	id   wire.RoomID
 	wake chan struct{} // something is to be done; room for one
 
-	mu         sync.Mutex
-	rec        chatRecord
-	state      *room.Room  // nil: not in it
-	out        []*outgoing // in the order in which they were written
-	intents    []*intention
-	inbox      []wire.Entry // pushed and not examined, in order
-	behind     bool         // the log has more than inbox
-	met        *session     // whose Watch covers this room
-	routed     *session     // on which the list of devices was looked at
-	denied     *session     // on which the server had no log for this device
-	welcomes   []wire.Welcome
-	commit     commitState
-	due        map[room.TodoKind]time.Time
-	changed    chan struct{} // closed and replaced when rec or state change
-	trouble    error         // why it could not be entered
-	alarms     int           // of CheckHead, since the start
-	typed      typingState
-	asked      int                         // how often the list of devices was behind, on this connection
-	outside    map[wire.DeviceID]*newcomer // devices of members that are to come in, on this connection
-	acquainted acquainted                  // with whom the members were compared
-	suspect    string                      // a member who came in somebody's place, and is not accepted
-	retireAt   time.Time                   // when to look for guests that are gone
-	fetching   bool                        // a turn was asked for because of them
-	away       string                      // why this device gets nothing of the room
-	missed     time.Time                   // when the log of a restored server was first seen to end too early
-	republish  bool                        // entries were given back: what strangers join by may be older
-	disowned   map[wire.DeviceID]bool      // own devices whose revocation was written here, on this connection
-	mates      company
-	door       *session // on which it was looked who waits at the door, or whether this device still does
-	askers     []asker
-	linked     []knownLink // the room's links, as the server last had them
+	mu      sync.Mutex
+	rec     chatRecord
+	state   *room.Room    // nil: not in it
+	changed chan struct{} // closed and replaced when rec or state change
+	trouble error         // why it could not be entered
+	alarms  int           // of CheckHead, since the start
+
+	// What comes.
+	inbox    []wire.Entry // pushed and not examined, in order
+	behind   bool         // the log has more than inbox
+	met      *session     // whose Watch covers this room
+	welcomes []wire.Welcome
+
+	// What this device does in the room.
+	out      []*outgoing // in the order in which they were written
+	intents  []*intention
+	commit   commitState
+	due      map[room.TodoKind]time.Time
+	retireAt time.Time              // when to look for guests that are gone
+	disowned map[wire.DeviceID]bool // own devices whose revocation was written here, on this connection
+	linked   []knownLink            // the room's links, as the server last had them
+
+	routing   routing
+	newcomers newcomers
+	trusting  trusting
+	healing   healing
+	door      door
+	mates     company
 }
 
 func (e *Engine) newChat(id wire.RoomID) *chat {
@@ -225,7 +222,7 @@ func (c *chat) step(ctx context.Context, s *session) (time.Duration, error) {
 		// A new connection: whatever was pushed before may have a hole after
 		// it, and a turn to commit is gone.
 		c.met, c.inbox, c.behind = s, nil, true
-		c.outside, c.fetching, c.disowned, c.retireAt, c.asked = nil, false, nil, time.Time{}, 0
+		c.newcomers, c.disowned, c.retireAt, c.routing.tries = newcomers{}, nil, time.Time{}, 0
 		c.commit.reset()
 	}
 	c.mu.Unlock()
@@ -349,8 +346,8 @@ func (c *chat) viewLocked() Room {
 		v.Blocked = c.blocked()
 	}
 	switch {
-	case c.away != "":
-		v.Blocked = c.away
+	case c.healing.away != "":
+		v.Blocked = c.healing.away
 	case c.rec.Stranded:
 		v.State = RoomFrozen
 		v.Blocked = "The restored server's room goes on without changes that this device knows. Ask the others by another way who is in it; then go on with /trust room."

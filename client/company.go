@@ -22,6 +22,7 @@ type company struct {
 	due    time.Time                  // when to say how it stands; zero: with the next minute
 	asked  bool                       // and to ask the others
 	at     time.Time                  // when it was said last
+	typed  typingState
 }
 
 type presence struct {

@@ -74,8 +74,8 @@ func (e *Engine) acceptLocked(user wire.UserID) []Put {
 func (e *Engine) lookAgain() {
 	for _, c := range e.chats() {
 		c.mu.Lock()
-		if before := c.suspect; c.state != nil {
-			if c.suspectLocked(); c.suspect != before {
+		if before := c.trusting.suspect; c.state != nil {
+			if c.suspectLocked(); c.trusting.suspect != before {
 				c.notifyLocked()
 			}
 		}
@@ -86,7 +86,7 @@ func (e *Engine) lookAgain() {
 
 // suspectLocked works out which member keeps this device from writing.
 func (c *chat) suspectLocked() {
-	c.suspect = ""
+	c.trusting.suspect = ""
 	info := c.state.Info()
 	if info == nil || info.Mode == room.ModeOpen {
 		return
@@ -95,7 +95,7 @@ func (c *chat) suspectLocked() {
 	defer c.e.mu.Unlock()
 	for _, m := range info.Members {
 		if known := c.e.peers[wire.UserID(m.User)]; known != nil && known.Changed && !m.Own {
-			c.suspect = m.Name
+			c.trusting.suspect = m.Name
 		}
 	}
 }
@@ -105,10 +105,10 @@ func (c *chat) blocked() string {
 	if c.state == nil {
 		return ""
 	}
-	if why := c.state.Blocked(); why != "" || c.suspect == "" {
+	if why := c.state.Blocked(); why != "" || c.trusting.suspect == "" {
 		return why
 	}
-	return "Somebody called " + Named(c.suspect) + " is here who is not the one you know. Compare safety numbers with /verify, or go on with /trust."
+	return "Somebody called " + Named(c.trusting.suspect) + " is here who is not the one you know. Compare safety numbers with /verify, or go on with /trust."
 }
 
 // meetMembers asks who the members of the room are whom this device does not
@@ -145,9 +145,15 @@ func (c *chat) meetMembers(ctx context.Context, s *session) (time.Duration, erro
 		return never, err
 	}
 	c.mu.Lock()
-	c.acquainted = now
+	c.trusting.compared = now
 	c.mu.Unlock()
 	return never, nil
+}
+
+// trusting is how the members of a room stand to this device's contacts.
+type trusting struct {
+	compared acquainted // with whom the members were compared
+	suspect  string     // a member who came in somebody's place, and is not accepted
 }
 
 // acquainted says with what members and what contacts a room was gone through.
@@ -168,7 +174,7 @@ func (c *chat) strangers() ([]wire.UserID, acquainted) {
 	c.e.mu.Lock()
 	now := acquainted{mark: c.state.Mark() + 1, contacts: c.e.contacts}
 	c.e.mu.Unlock()
-	if c.acquainted == now {
+	if c.trusting.compared == now {
 		return nil, acquainted{}
 	}
 	info := c.state.Info()

@@ -14,6 +14,14 @@ import (
 	"github.com/securelink-chat/securelink/wire"
 )
 
+// routing is how this device holds the server's list of devices against the
+// room's own.
+type routing struct {
+	looked *session // on which the list was looked at
+	tries  int      // how often it was behind, on this connection
+	denied *session // on which the server had no log for this device
+}
+
 // follow examines everything that the log has, in order.
 func (c *chat) follow(ctx context.Context, s *session) error {
 	progress := c.e.steps("Catching up")
@@ -82,10 +90,10 @@ func (c *chat) unrouted(ctx context.Context, s *session, why error) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.state == nil || c.state.State() == room.StateJoining || c.rec.Entering != enterNot || c.denied == s {
+	if c.state == nil || c.state.State() == room.StateJoining || c.rec.Entering != enterNot || c.routing.denied == s {
 		return nil
 	}
-	c.denied = s
+	c.routing.denied = s
 	b := c.newBatch()
 	seq, _ := c.state.Position()
 	var finished []func()
@@ -368,7 +376,7 @@ func (c *chat) checkHead(ctx context.Context, s *session, core wire.RoomState) {
 // place in the log.
 func (c *chat) checkRouting(ctx context.Context, s *session) error {
 	c.mu.Lock()
-	if c.state == nil || c.routed == s || c.state.State() != room.StateMember {
+	if c.state == nil || c.routing.looked == s || c.state.State() != room.StateMember {
 		c.mu.Unlock()
 		return nil
 	}
@@ -386,14 +394,14 @@ func (c *chat) checkRouting(ctx context.Context, s *session) error {
 	}
 	c.mu.Lock()
 	if c.state == nil || c.state.Mark() != list.Handshake {
-		if c.state != nil && c.state.Mark() > list.Handshake && c.asked < maxAsked {
-			c.asked++
+		if c.state != nil && c.state.Mark() > list.Handshake && c.routing.tries < maxAsked {
+			c.routing.tries++
 			c.poke() // else the entry that is missing wakes it
 		}
 		c.mu.Unlock()
 		return nil
 	}
-	c.routed = s
+	c.routing.looked = s
 	defer func() { // with mu given back
 		for _, r := range list.Outside {
 			c.newDevice(r)

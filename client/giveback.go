@@ -66,7 +66,7 @@ func (c *chat) giveBack(ctx context.Context, s *session, after, upTo uint64) err
 	switch {
 	case err == nil:
 		c.mu.Lock()
-		c.republish = true
+		c.healing.republish = true
 		c.mu.Unlock()
 	case errors.As(err, &refused) && refused.Code == wire.Stale:
 		return nil // somebody else is giving back too: look again
@@ -96,7 +96,7 @@ func (c *chat) comeBack(ctx context.Context, s *session) (bool, error) {
 	if peer := c.rec.Peer; request.Kind == wire.RoomDirect {
 		request.Peer = &peer
 	}
-	again := c.rec.Founder && c.away == "" // once is enough: if it is there, others are in it
+	again := c.rec.Founder && c.healing.away == "" // once is enough: if it is there, others are in it
 	c.mu.Unlock()
 	if again {
 		err := s.call(ctx, wire.Key{}, request, nil)
@@ -108,8 +108,8 @@ func (c *chat) comeBack(ctx context.Context, s *session) (bool, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	const why = "The restored server does not know that this device is in the room. It waits until another member gives that back."
-	if c.away != why {
-		c.away = why
+	if c.healing.away != why {
+		c.healing.away = why
 		c.notifyLocked()
 	}
 	return false, nil
@@ -119,8 +119,8 @@ func (c *chat) comeBack(ctx context.Context, s *session) (bool, error) {
 // the server may have that of an earlier epoch.
 func (c *chat) renew(ctx context.Context, s *session) error {
 	c.mu.Lock()
-	due := c.republish
-	c.republish = false
+	due := c.healing.republish
+	c.healing.republish = false
 	c.mu.Unlock()
 	if !due {
 		return nil

@@ -35,7 +35,7 @@ func (c *chat) goOn(ctx context.Context, s *session, core wire.RoomState, lost l
 		return err
 	}
 	lost.outcome = "The room has gone on without them. Your own messages among them are sent again."
-	c.rec.Restored, c.behind, c.inbox, c.missed = s.restored, true, nil, time.Time{}
+	c.rec.Restored, c.behind, c.inbox, c.healing.missed = s.restored, true, nil, time.Time{}
 	c.tellLoss(b, lost, position)
 	c.rec.Shifts = append(c.rec.Shifts, shift{After: end, By: c.place(position) - end})
 	if err := b.commitLocked(ctx); err != nil {

@@ -27,6 +27,12 @@ type asker struct {
 	at     int64
 }
 
+// door is who waits there, to those who may answer.
+type door struct {
+	looked *session // on which it was looked who waits, or whether this device still does
+	askers []asker
+}
+
 // knock asks to be let in, and waits.
 func (c *chat) knock(ctx context.Context, s *session, self room.Self, secret identity.LinkSecret) error {
 	said := room.SealKnock(self, identity.GroupID(c.id), secret, time.Now())
@@ -35,7 +41,7 @@ func (c *chat) knock(ctx context.Context, s *session, self room.Self, secret ide
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.rec.Entering, c.door = enterAsked, s
+	c.rec.Entering, c.door.looked = enterAsked, s
 	if err := c.e.save(ctx, c.recordLocked()); err != nil {
 		return err
 	}
@@ -48,8 +54,8 @@ func (c *chat) knock(ctx context.Context, s *session, self room.Self, secret ide
 // a Welcome before, and does not ask.
 func (c *chat) stillAsked(ctx context.Context, s *session) error {
 	c.mu.Lock()
-	known, secret := c.door == s, identity.LinkSecret(c.rec.Secret)
-	c.door = s
+	known, secret := c.door.looked == s, identity.LinkSecret(c.rec.Secret)
+	c.door.looked = s
 	c.mu.Unlock()
 	if known {
 		return nil
@@ -61,7 +67,7 @@ func (c *chat) stillAsked(ctx context.Context, s *session) error {
 		return c.turnedAway(ctx, outLinkEnded)
 	case err != nil:
 		c.mu.Lock()
-		c.door = nil
+		c.door.looked = nil
 		c.mu.Unlock()
 		return err
 	case !found.Knocked:
@@ -106,7 +112,7 @@ func (c *chat) staffLocked() bool {
 // knocked takes the server's word that something has changed at the door.
 func (c *chat) knocked() {
 	c.mu.Lock()
-	c.door = nil
+	c.door.looked = nil
 	c.mu.Unlock()
 	c.poke()
 }
@@ -115,12 +121,12 @@ func (c *chat) knocked() {
 func (c *chat) watchDoor(ctx context.Context, s *session) error {
 	c.mu.Lock()
 	if !c.staffLocked() {
-		c.askers = nil
+		c.door.askers = nil
 		c.mu.Unlock()
 		return nil
 	}
-	known := c.door == s
-	c.door = s // before asking: what changes meanwhile asks again
+	known := c.door.looked == s
+	c.door.looked = s // before asking: what changes meanwhile asks again
 	links := c.state.Info().Links
 	c.mu.Unlock()
 	if known {
@@ -130,7 +136,7 @@ func (c *chat) watchDoor(ctx context.Context, s *session) error {
 	if slices.ContainsFunc(links, func(l room.LinkEntry) bool { return l.Approval }) {
 		if err := s.call(ctx, wire.Key{}, wire.ListKnocks{Room: c.id}, &listed); err != nil {
 			c.mu.Lock()
-			c.door = nil
+			c.door.looked = nil
 			c.mu.Unlock()
 			return err
 		}
@@ -157,8 +163,8 @@ func (c *chat) sortOut(knocks []wire.KnockEvent) (settled []wire.DropKnock, fres
 		return nil, nil
 	}
 	info := c.state.Info()
-	before := c.askers
-	c.askers = nil
+	before := c.door.askers
+	c.door.askers = nil
 	counted := map[wire.UserID]bool{} // a person takes one use of a link, with all devices
 	for _, k := range knocks {
 		who, ok := c.openKnock(info, k)
@@ -172,16 +178,16 @@ func (c *chat) sortOut(knocks []wire.KnockEvent) (settled []wire.DropKnock, fres
 		case slices.Contains(info.Bans, identity.UserID(who.user)):
 			settled = append(settled, wire.DropKnock{Room: c.id, Device: who.device})
 		default:
-			c.askers = append(c.askers, who)
+			c.door.askers = append(c.door.askers, who)
 		}
 	}
-	for i, who := range c.askers {
+	for i, who := range c.door.askers {
 		same := func(have asker) bool { return have.user == who.user }
-		if !slices.ContainsFunc(before, same) && !slices.ContainsFunc(c.askers[:i], same) {
+		if !slices.ContainsFunc(before, same) && !slices.ContainsFunc(c.door.askers[:i], same) {
 			fresh = append(fresh, who)
 		}
 	}
-	if len(before) != len(c.askers) {
+	if len(before) != len(c.door.askers) {
 		c.notifyLocked()
 	}
 	return settled, fresh
@@ -229,7 +235,7 @@ func (c *chat) askView(who asker) Knock {
 // requests lists who waits, each person once.
 func (c *chat) requests() ([]Knock, error) {
 	c.mu.Lock()
-	inside, askers := c.state != nil, slices.Clone(c.askers)
+	inside, askers := c.state != nil, slices.Clone(c.door.askers)
 	c.mu.Unlock()
 	if !inside {
 		return nil, errOut
@@ -246,7 +252,7 @@ func (c *chat) requests() ([]Knock, error) {
 // askingLocked counts the people who wait.
 func (c *chat) askingLocked() int {
 	users := map[wire.UserID]bool{}
-	for _, who := range c.askers {
+	for _, who := range c.door.askers {
 		users[who.user] = true
 	}
 	return len(users)
@@ -259,7 +265,7 @@ func (c *chat) waiting(text string) (user wire.UserID, devices []wire.DeviceID, 
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, who := range c.askers {
+	for _, who := range c.door.askers {
 		if who.user == user {
 			devices = append(devices, who.device)
 		}

@@ -26,6 +26,12 @@ type newcomer struct {
 	done bool      // tried on this connection
 }
 
+// newcomers are those devices, as this connection has told of them.
+type newcomers struct {
+	outside  map[wire.DeviceID]*newcomer
+	fetching bool // a turn was asked for because of them
+}
+
 // newDevice takes note of a device that the server says is outside. All
 // members are told, and the first one brings it in: an own device at once, the
 // others after a while at random, so that fifty do not claim fifty of its key
@@ -33,7 +39,7 @@ type newcomer struct {
 func (c *chat) newDevice(route wire.Route) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.state == nil || c.outside[route.Device] != nil || len(c.outside) >= maxNewcomers {
+	if c.state == nil || c.newcomers.outside[route.Device] != nil || len(c.newcomers.outside) >= maxNewcomers {
 		return
 	}
 	info := c.state.Info()
@@ -44,10 +50,10 @@ func (c *chat) newDevice(route wire.Route) {
 	if route.User != c.e.me() {
 		wait = min(newcomerStep*time.Duration(len(info.Members)), newcomerMost)
 	}
-	if c.outside == nil {
-		c.outside = map[wire.DeviceID]*newcomer{}
+	if c.newcomers.outside == nil {
+		c.newcomers.outside = map[wire.DeviceID]*newcomer{}
 	}
-	c.outside[route.Device] = &newcomer{user: route.User, at: time.Now().Add(spread(wait))}
+	c.newcomers.outside[route.Device] = &newcomer{user: route.User, at: time.Now().Add(spread(wait))}
 	c.poke()
 }
 
@@ -77,13 +83,13 @@ func (c *chat) nextNewcomer(now time.Time) (device wire.DeviceID, next *newcomer
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	wait = never
-	if len(c.outside) == 0 || c.state == nil || c.state.State() != room.StateMember {
+	if len(c.newcomers.outside) == 0 || c.state == nil || c.state.State() != room.StateMember {
 		return device, nil, wait
 	}
 	info := c.state.Info()
-	for id, n := range c.outside {
+	for id, n := range c.newcomers.outside {
 		if inside(info, id) || !isMember(info, n.user) {
-			delete(c.outside, id)
+			delete(c.newcomers.outside, id)
 			continue
 		}
 		if n.done {
@@ -107,7 +113,7 @@ func (c *chat) bringIn(ctx context.Context, s *session) (time.Duration, error) {
 			return wait, c.dropTurn(ctx, s)
 		}
 		c.mu.Lock()
-		c.fetching = true
+		c.newcomers.fetching = true
 		c.mu.Unlock()
 		if wait, granted, err := c.turn(ctx, s); err != nil || !granted {
 			return wait, err
@@ -138,8 +144,8 @@ func (c *chat) bringIn(ctx context.Context, s *session) (time.Duration, error) {
 // dropTurn gives the turn back if others have brought everybody in meanwhile.
 func (c *chat) dropTurn(ctx context.Context, s *session) error {
 	c.mu.Lock()
-	idle := c.fetching && c.commit.granted && len(c.intents) == 0 && c.commit.sent == room.MessageID{}
-	c.fetching = c.fetching && !idle && len(c.intents) == 0
+	idle := c.newcomers.fetching && c.commit.granted && len(c.intents) == 0 && c.commit.sent == room.MessageID{}
+	c.newcomers.fetching = c.newcomers.fetching && !idle && len(c.intents) == 0
 	c.mu.Unlock()
 	if idle {
 		c.giveTurnBack(ctx, s)

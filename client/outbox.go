@@ -216,7 +216,7 @@ func (c *chat) flush(ctx context.Context, s *session) (time.Duration, error) {
 func (c *chat) seal(ctx context.Context) (*outgoing, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.state == nil || c.rec.Invited || c.behind || len(c.inbox) > 0 || c.suspect != "" {
+	if c.state == nil || c.rec.Invited || c.behind || len(c.inbox) > 0 || c.trusting.suspect != "" {
 		return nil, nil
 	}
 	i := slices.IndexFunc(c.out, func(o *outgoing) bool { return o.Failed == "" && !o.accepted })

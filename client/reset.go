@@ -26,6 +26,13 @@ const (
 	resetSlot  = 250 // where among the lines of an entry the alarm stands
 )
 
+// healing is how far this room is in that.
+type healing struct {
+	away      string    // why this device gets nothing of the room
+	missed    time.Time // when the log was first seen to end too early
+	republish bool      // entries were given back: what strangers join by may be older
+}
+
 // signedRestore is the number of the newest restore that the server's delegate
 // has signed; 0 for none.
 func signedRestore(root [32]byte, hello *wire.HelloOK) uint64 {
@@ -114,11 +121,11 @@ func (c *chat) reconcile(ctx context.Context, s *session) (ready bool, err error
 func (c *chat) othersMay(s *session) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.missed.IsZero() {
-		c.missed = time.Now()
+	if c.healing.missed.IsZero() {
+		c.healing.missed = time.Now()
 	}
 	limits := wire.LimitsFrom(s.hello.Limits)
-	return time.Since(c.missed) < limits.Time(wire.RestoreTime)
+	return time.Since(c.healing.missed) < limits.Time(wire.RestoreTime)
 }
 
 // note counts what the backup lacked.
@@ -178,7 +185,7 @@ func (c *chat) reconciled(ctx context.Context, s *session, lost loss) error {
 		return nil
 	}
 	b := c.newBatch()
-	c.rec.Restored, c.away, c.missed = s.restored, "", time.Time{}
+	c.rec.Restored, c.healing.away, c.healing.missed = s.restored, "", time.Time{}
 	c.behind = true
 	seq, _ := c.state.Position()
 	c.tellLoss(b, lost, seq)

@@ -146,7 +146,7 @@ func (c *chat) typing(on bool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := time.Now()
-	if c.state == nil || !c.signalsLocked() || on == c.typed.on && now.Sub(c.typed.at) < typingEvery {
+	if c.state == nil || !c.signalsLocked() || on == c.mates.typed.on && now.Sub(c.mates.typed.at) < typingEvery {
 		return nil
 	}
 	word := []byte{0}
@@ -157,7 +157,7 @@ func (c *chat) typing(on bool) error {
 	if err != nil {
 		return nil // not yet, or no longer, somebody who may speak here
 	}
-	c.typed = typingState{on, now}
+	c.mates.typed = typingState{on, now}
 	c.e.later(func(ctx context.Context, s *session) error {
 		return s.call(ctx, wire.Key{}, wire.Signal{Room: c.id, Data: sealed}, nil)
 	})
