@@ -34,11 +34,11 @@ func (s *server) crowd(n int) (people []*person, lounge string, took time.Durati
 		p.engine.Do(client.Request{ID: 1001, Op: client.OpJoin, Text: "lounge"})
 	}
 	for _, p := range people {
-		p.until("place in the Lounge", func() bool { return p.replies[1001].Kind != "" })
-		if ev := p.replies[1001]; ev.Problem != nil {
+		p.until("place in the Lounge", func() bool { return p.Replies[1001].Kind != "" })
+		if ev := p.Replies[1001]; ev.Problem != nil {
 			s.t.Fatalf("%s: %s", p.name, ev.Problem.Text)
 		}
-		lounge = p.replies[1001].Room.ID
+		lounge = p.Replies[1001].Room.ID
 	}
 	for _, p := range people {
 		p.inRoom(lounge, "all the others", func(r client.Room) bool { return r.Members == n })

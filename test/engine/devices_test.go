@@ -25,7 +25,7 @@ func (s *server) asks(device, login, password string) (*person, string) {
 func (p *person) code() (code string) {
 	p.t.Helper()
 	p.until("code", func() bool {
-		for _, ev := range p.events {
+		for _, ev := range p.Events {
 			if ev.Kind == client.EvCode && ev.Code != "" {
 				code = ev.Code
 			}
@@ -47,7 +47,7 @@ func (s *server) second(first *person, device string) *person {
 func (p *person) warned(code string) (alarm client.Alarm) {
 	p.t.Helper()
 	p.until("alarm "+code, func() bool {
-		for _, ev := range p.events {
+		for _, ev := range p.Events {
 			if ev.Kind == client.EvAlarm && ev.Alarm.Code == code {
 				alarm = *ev.Alarm
 				return true
@@ -192,7 +192,7 @@ func TestServerCannotAddGhost(t *testing.T) {
 	alice.warned("ghost-device")
 	bob.until("connection", func() bool {
 		last := ""
-		for _, ev := range bob.events {
+		for _, ev := range bob.Events {
 			if ev.Kind == client.EvConnection {
 				last = ev.Conn.State
 			}
@@ -251,7 +251,7 @@ func TestRevokedDeviceReadsNothing(t *testing.T) {
 	alice.must(client.Request{Op: client.OpRevoke, Device: id})
 	alice.stop()
 	phone.until("word that it was taken out", func() bool {
-		for _, ev := range phone.events {
+		for _, ev := range phone.Events {
 			if ev.Kind == client.EvAccount && ev.Account.State == client.AccountRevoked {
 				return true
 			}

@@ -5,7 +5,6 @@ package engine
 import (
 	"context"
 	"fmt"
-	"os"
 	"sync"
 	"testing"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"github.com/securelink-chat/securelink/core"
 	"github.com/securelink-chat/securelink/link"
 	"github.com/securelink-chat/securelink/store/mem"
+	"github.com/securelink-chat/securelink/test/people"
 	"github.com/securelink-chat/securelink/wire"
 )
 
@@ -97,14 +97,9 @@ type person struct {
 	name    string
 	engine  *client.Engine
 	storage client.Storage
-	cancel  context.CancelFunc
-	ended   chan error
+	end     func(time.Duration) error // nil: it does not run
 
-	mu      sync.Mutex
-	changed chan struct{}
-	events  []client.Event
-	replies map[uint64]client.Event
-	nextID  uint64
+	people.Ear
 }
 
 func (s *server) person(name string) *person {
@@ -114,130 +109,44 @@ func (s *server) person(name string) *person {
 	return p
 }
 
-type testLog struct {
-	t    testing.TB
-	name string
-}
-
-func (l testLog) Log(level int, message string, pairs ...any) {
-	if os.Getenv("SECURELINK_TEST_LOG") != "" {
-		fmt.Fprintln(os.Stderr, l.name, level, message, pairs)
-	}
-}
-
 // run starts, or starts again, the engine on the person's storage.
 func (p *person) run(s *server) {
 	p.t.Helper()
-	engine, err := client.New(client.Config{Storage: p.storage, Dialer: s, Pin: s.root.Pin(), RSA: s.rsa, Server: "127.0.0.1:7443", Logger: testLog{p.t, p.name}})
+	engine, err := client.New(client.Config{Storage: p.storage, Dialer: s, Pin: s.root.Pin(), RSA: s.rsa, Server: "127.0.0.1:7443", Logger: people.Log{Name: p.name}})
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	p.mu.Lock()
-	p.engine, p.cancel, p.ended = engine, cancel, make(chan error, 1)
-	p.changed, p.replies, p.events = make(chan struct{}), map[uint64]client.Event{}, nil
-	ended := p.ended
-	p.mu.Unlock()
-	go func() { ended <- engine.Run(ctx) }()
-	go func() {
-		for {
-			select {
-			case ev := <-engine.Events():
-				p.take(ev)
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-}
-
-func (p *person) take(ev client.Event) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if ev.Kind == client.EvReply {
-		p.replies[ev.Reply] = ev
-	} else {
-		p.events = append(p.events, ev)
-	}
-	close(p.changed)
-	p.changed = make(chan struct{})
+	p.Forget()
+	p.engine = engine
+	p.end = p.Start(engine, nil)
 }
 
 // stop ends the engine as a closed program does.
 func (p *person) stop() {
-	p.mu.Lock()
-	cancel, ended := p.cancel, p.ended
-	p.cancel = nil
-	p.mu.Unlock()
-	if cancel == nil {
+	if p.end == nil {
 		return
 	}
-	cancel()
-	select {
-	case err := <-ended:
-		if err != nil {
-			p.t.Errorf("%s: the engine failed: %v", p.name, err)
-		}
-	case <-time.After(patience):
-		p.t.Errorf("%s: the engine does not end", p.name)
+	if err := p.end(patience); err != nil {
+		p.t.Errorf("%s: %v", p.name, err)
 	}
+	p.end = nil
 }
 
 // until waits for something that the person's events lead to.
 func (p *person) until(what string, ready func() bool) {
 	p.t.Helper()
-	deadline := time.After(patience)
-	for {
-		p.mu.Lock()
-		ok := ready()
-		changed := p.changed
-		p.mu.Unlock()
-		if ok {
-			return
-		}
-		select {
-		case <-changed:
-		case <-deadline:
-			p.t.Fatalf("%s: still no %s; last events: %s", p.name, what, p.tail())
-		}
+	if !p.Until(patience, ready) {
+		p.t.Fatalf("%s: still no %s; last events: %s", p.name, what, p.Tail())
 	}
-}
-
-func (p *person) tail() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	out := ""
-	for _, ev := range p.events[max(0, len(p.events)-12):] {
-		out += "\n  " + describe(ev)
-	}
-	return out
-}
-
-func describe(ev client.Event) string {
-	switch {
-	case ev.Conn != nil:
-		return fmt.Sprintf("connection %+v", *ev.Conn)
-	case ev.Account != nil:
-		return fmt.Sprintf("account %s %s", ev.Account.State, ev.Account.Name)
-	case ev.Room != nil:
-		return fmt.Sprintf("room %s %s %s %d members, blocked %q", ev.Room.Title, ev.Room.Mode, ev.Room.State, ev.Room.Members, ev.Room.Blocked)
-	case ev.Item != nil:
-		return fmt.Sprintf("item %s %s %q %s %s", ev.Item.Kind, ev.Item.Name, ev.Item.Text, ev.Item.State, ev.Item.Names)
-	}
-	return fmt.Sprintf("%+v", ev)
 }
 
 // ask sends a request and returns its reply.
 func (p *person) ask(r client.Request) client.Event {
 	p.t.Helper()
-	p.mu.Lock()
-	p.nextID++
-	r.ID = p.nextID
-	p.mu.Unlock()
-	p.engine.Do(r)
+	id := p.Ask(p.engine, r)
 	var reply client.Event
 	p.until("reply to "+r.Op, func() bool {
-		ev, ok := p.replies[r.ID]
+		ev, ok := p.Replies[id]
 		reply = ev
 		return ok
 	})
@@ -249,7 +158,7 @@ func (p *person) must(r client.Request) client.Event {
 	p.t.Helper()
 	ev := p.ask(r)
 	if ev.Problem != nil {
-		p.t.Fatalf("%s: %s: %s: %s; last events: %s", p.name, r.Op, ev.Problem.Code, ev.Problem.Text, p.tail())
+		p.t.Fatalf("%s: %s: %s: %s; last events: %s", p.name, r.Op, ev.Problem.Code, ev.Problem.Text, p.Tail())
 	}
 	return ev
 }
@@ -270,31 +179,14 @@ func (p *person) say(room, text string) {
 // texts returns the messages of a room in the order of its log.
 func (p *person) texts(room string) []string {
 	p.t.Helper()
-	var all []string
-	var after uint64 = 1
-	for {
-		page := p.must(client.Request{Op: client.OpHistory, Room: room, After: after, Limit: 200}).Items
-		more := false
-		for _, item := range page {
-			if item.Cursor == 0 {
-				continue
-			}
-			if item.Kind == client.ItemText {
-				all = append(all, item.Name+": "+item.Text)
-			}
-			after, more = item.Cursor, true
-		}
-		if !more {
-			return all
-		}
-	}
+	return people.Texts(people.Timeline(p.must, room))
 }
 
 // hears waits until a text has come.
 func (p *person) hears(room, text string) {
 	p.t.Helper()
 	p.until(fmt.Sprintf("%q", text), func() bool {
-		for _, ev := range p.events {
+		for _, ev := range p.Events {
 			if ev.Kind == client.EvItem && ev.Item.Room == room && ev.Item.Text == text && ev.Item.Cursor != 0 {
 				return true
 			}

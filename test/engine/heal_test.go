@@ -27,7 +27,7 @@ func TestOldCopyOfAProfileIsLetInAgain(t *testing.T) {
 	bob.run(s)
 	bob.warned("rollback")
 	bob.until("line that it is back", func() bool {
-		return slices.ContainsFunc(bob.events, func(ev client.Event) bool {
+		return slices.ContainsFunc(bob.Events, func(ev client.Event) bool {
 			return ev.Kind == client.EvItem && ev.Item.Text == "Bob came back with a fresh key."
 		})
 	})

@@ -26,9 +26,9 @@ func (p *person) talk(room string, from, n int) {
 	p.t.Helper()
 	const together = 500 // the outbox holds 1,000
 	for sent := 0; sent < n; {
-		p.mu.Lock()
-		p.events = nil
-		p.mu.Unlock()
+		p.Mu.Lock()
+		p.Events = nil
+		p.Mu.Unlock()
 		last := ""
 		for range min(together, n-sent) {
 			last = fmt.Sprintf("message %d, about as long as what people write to each other", from+sent)

@@ -104,7 +104,7 @@ func TestNewIdentityBehindAName(t *testing.T) {
 	}
 	for _, where := range []string{room, lounge} {
 		alice.until("line about the identity", func() bool {
-			return slices.ContainsFunc(alice.events, func(ev client.Event) bool {
+			return slices.ContainsFunc(alice.Events, func(ev client.Event) bool {
 				return ev.Kind == client.EvAlarm && ev.Alarm.Code == "identity-changed" && ev.Alarm.Room == where
 			})
 		})

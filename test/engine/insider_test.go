@@ -51,7 +51,7 @@ func TestAChangeThatHalfTheRoomCannotFollow(t *testing.T) {
 	began = time.Now()
 	mallory.must(client.Request{Op: client.OpProfile, Name: "Mallory the Great"})
 	alice.until("Mallory's change", func() bool {
-		return slices.ContainsFunc(alice.events, func(ev client.Event) bool {
+		return slices.ContainsFunc(alice.Events, func(ev client.Event) bool {
 			return ev.Kind == client.EvItem && strings.Contains(ev.Item.Text, "Mallory the Great")
 		})
 	})
@@ -81,10 +81,10 @@ func TestAChangeThatHalfTheRoomCannotFollow(t *testing.T) {
 	for _, p := range honest {
 		items := p.must(client.Request{Op: client.OpHistory, Room: room, Limit: 100}).Items
 		if p == alice && !slices.ContainsFunc(items, named) {
-			t.Errorf("nobody tells %s whose change it was: %s", p.name, p.tail())
+			t.Errorf("nobody tells %s whose change it was: %s", p.name, p.Tail())
 		}
 		if slices.ContainsFunc(items, func(i client.Item) bool { return i.Kind == client.ItemAlarm }) {
-			t.Errorf("%s is alarmed: %s", p.name, p.tail())
+			t.Errorf("%s is alarmed: %s", p.name, p.Tail())
 		}
 	}
 }

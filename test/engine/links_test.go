@@ -13,7 +13,7 @@ func (p *person) asks(room, name string) client.Knock {
 	p.t.Helper()
 	var ask client.Knock
 	p.until(name+" at the door", func() bool {
-		for _, ev := range p.events {
+		for _, ev := range p.Events {
 			if ev.Kind == client.EvKnock && ev.Knock.Room == room && ev.Knock.Name == name {
 				ask = *ev.Knock
 				return true

@@ -20,10 +20,10 @@ func (s *server) register(name string) *person {
 
 // account is the person's newest standing.
 func (p *person) account() client.Account {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.Mu.Lock()
+	defer p.Mu.Unlock()
 	var a client.Account
-	for _, ev := range p.events {
+	for _, ev := range p.Events {
 		if ev.Kind == client.EvAccount {
 			a = *ev.Account
 		}
@@ -35,7 +35,7 @@ func (p *person) account() client.Account {
 func (p *person) inRoom(id, what string, ready func(client.Room) bool) {
 	p.t.Helper()
 	p.until(what, func() bool {
-		for _, ev := range slices.Backward(p.events) {
+		for _, ev := range slices.Backward(p.Events) {
 			if ev.Kind == client.EvRoom && ev.Room.ID == id {
 				return ready(*ev.Room)
 			}
@@ -176,7 +176,7 @@ func TestRepliesEditsReactions(t *testing.T) {
 	}
 	alice.must(client.Request{Op: client.OpDelete, Room: lounge, Message: first})
 	bob.until("deletion", func() bool {
-		for _, ev := range bob.events {
+		for _, ev := range bob.Events {
 			if ev.Kind == client.EvItem && ev.Item.ID == first && ev.Item.Deleted {
 				return true
 			}
@@ -287,7 +287,7 @@ func TestSecondDevice(t *testing.T) {
 		}
 	}
 	phone.until("end", func() bool {
-		for _, ev := range phone.events {
+		for _, ev := range phone.Events {
 			if ev.Kind == client.EvConnection && ev.Conn.State == client.ConnSignedOut || ev.Kind == client.EvAccount && ev.Account.State == client.AccountRevoked {
 				return true
 			}
@@ -310,7 +310,7 @@ func TestSignOutAndIn(t *testing.T) {
 	alice.say(lounge, "where is Bob?")
 	bob.stop()
 	bob.run(s)
-	bob.until("word that he is signed out", func() bool { return len(bob.events) > 0 && bob.events[0].Kind == client.EvAccount })
+	bob.until("word that he is signed out", func() bool { return len(bob.Events) > 0 && bob.Events[0].Kind == client.EvAccount })
 	if a := bob.account(); a.State != client.AccountSignedOut {
 		t.Fatalf("after a restart Bob is %+v", a)
 	}
@@ -337,10 +337,10 @@ func TestDirectChat(t *testing.T) {
 	bob.engine.Do(client.Request{ID: both, Op: client.OpDirect, User: "alice"})
 	var one string
 	for _, p := range []*person{alice, bob} {
-		p.until("direct chat", func() bool { return p.replies[both].Kind != "" })
-		ev := p.replies[both]
+		p.until("direct chat", func() bool { return p.Replies[both].Kind != "" })
+		ev := p.Replies[both]
 		if ev.Problem != nil {
-			t.Fatalf("%s: %s; last events: %s", p.name, ev.Problem.Text, p.tail())
+			t.Fatalf("%s: %s; last events: %s", p.name, ev.Problem.Text, p.Tail())
 		}
 		if one != "" && one != ev.Room.ID {
 			t.Fatalf("two direct chats: %s and %s", one, ev.Room.ID)
@@ -419,7 +419,7 @@ func TestTyping(t *testing.T) {
 	alice.say(lounge, "so that both are in")
 	bob.hears(lounge, "so that both are in")
 	told := func(p *person, on bool) bool {
-		for _, ev := range p.events {
+		for _, ev := range p.Events {
 			if ev.Kind == client.EvTyping && ev.Typing.Room == lounge && ev.Typing.Name == "Alice" && ev.Typing.On == on {
 				return true
 			}
@@ -430,8 +430,8 @@ func TestTyping(t *testing.T) {
 		alice.must(client.Request{Op: client.OpTyping, Room: lounge, On: on})
 		bob.until("word of Alice's writing", func() bool { return told(bob, on) })
 	}
-	alice.mu.Lock()
-	defer alice.mu.Unlock()
+	alice.Mu.Lock()
+	defer alice.Mu.Unlock()
 	if told(alice, true) {
 		t.Error("Alice was told of her own writing")
 	}

@@ -85,11 +85,11 @@ func (w *world) judge() {
 	}
 	for _, p := range w.people {
 		w.alarmed(p)
-		p.mu.Lock()
+		p.Mu.Lock()
 		raised, refused := codes(p.raised), codes(p.refused)
-		p.mu.Unlock()
+		p.Mu.Unlock()
 		if raised != sorted(w.case_.raises[p.name]) {
-			w.t.Errorf("%s raises %q, want %q; last events: %s", p.name, raised, w.case_.raises[p.name], p.tail())
+			w.t.Errorf("%s raises %q, want %q; last events: %s", p.name, raised, w.case_.raises[p.name], p.Tail())
 		}
 		if refused != sorted(w.case_.refuses[p.name]) {
 			w.t.Errorf("%s is refused %q, want %q", p.name, refused, w.case_.refuses[p.name])

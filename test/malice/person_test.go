@@ -7,7 +7,6 @@ import (
 	"flag"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/securelink-chat/securelink/client"
 	"github.com/securelink-chat/securelink/link"
+	"github.com/securelink-chat/securelink/test/people"
 )
 
 // patience is for machines that are busy with other things; nobody waits for
@@ -52,15 +52,10 @@ type person struct {
 	name     string
 	engine   *client.Engine
 	storage  client.Storage
-	cancel   context.CancelFunc
-	ended    chan error
+	end      func(time.Duration) error // nil: it does not run
 	password string
 
-	mu      sync.Mutex
-	changed chan struct{}
-	events  []client.Event
-	replies map[uint64]client.Event
-	nextID  uint64
+	people.Ear
 	raised  map[string]bool // alarms, and problems that are named as alarms are
 	refused map[string]bool // codes of what it was refused, or refused to do
 }
@@ -69,59 +64,29 @@ type person struct {
 func (p *person) run() {
 	engine, err := client.New(client.Config{
 		Storage: p.storage, Dialer: p.w.server.door(p.name), Pin: p.w.server.root.Pin(), RSA: oneKey{}, Argon: hastyArgon,
-		Server: "127.0.0.1:7443", Logger: teller{p.name},
+		Server: "127.0.0.1:7443", Logger: people.Log{Name: p.name},
 	})
 	if err != nil {
 		p.w.t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	p.engine, p.cancel, p.ended = engine, cancel, make(chan error, 1)
 	p.w.t.Cleanup(p.stop)
-	go func() {
-		err := engine.Run(ctx)
-		p.ended <- err
-	}()
-	go func() {
-		for {
-			select {
-			case ev := <-engine.Events():
-				p.take(ev)
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
+	p.engine = engine
+	p.end = p.Start(engine, p.told)
 }
 
 // stop ends the engine as a closed program does.
 func (p *person) stop() {
-	if p.cancel == nil {
+	if p.end == nil {
 		return
 	}
-	p.cancel()
-	p.cancel = nil
-	select {
-	case err := <-p.ended:
-		if err != nil {
-			p.w.t.Errorf("%s: the engine failed: %v", p.name, err)
-		}
-	case <-time.After(*patience):
-		p.w.t.Errorf("%s: the engine does not end", p.name)
+	if err := p.end(*patience); err != nil {
+		p.w.t.Errorf("%s: %v", p.name, err)
 	}
+	p.end = nil
 }
 
-// teller logs where the environment asks for it.
-type teller struct{ name string }
-
-func (l teller) Log(level int, message string, pairs ...any) {
-	if os.Getenv("SECURELINK_TEST_LOG") != "" {
-		fmt.Fprintln(os.Stderr, l.name, level, message, pairs)
-	}
-}
-
-func (p *person) take(ev client.Event) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+// told notes alarms and refusals.
+func (p *person) told(ev client.Event) {
 	if ev.Problem != nil {
 		if slices.Contains(alarms, ev.Problem.Code) {
 			p.raised[ev.Problem.Code] = true
@@ -132,67 +97,24 @@ func (p *person) take(ev client.Event) {
 	if ev.Kind == client.EvAlarm && slices.Contains(alarms, ev.Alarm.Code) {
 		p.raised[ev.Alarm.Code] = true
 	}
-	if ev.Kind == client.EvReply {
-		p.replies[ev.Reply] = ev
-	} else {
-		p.events = append(p.events, ev)
-	}
-	close(p.changed)
-	p.changed = make(chan struct{})
 }
 
 // until waits for something that the person's events lead to.
 func (p *person) until(what string, ready func() bool) {
 	p.w.t.Helper()
-	deadline := time.After(*patience)
-	for {
-		p.mu.Lock()
-		ok, changed := ready(), p.changed
-		p.mu.Unlock()
-		if ok {
-			return
-		}
-		select {
-		case <-changed:
-		case <-deadline:
-			p.w.t.Fatalf("%s: still no %s; last events: %s", p.name, what, p.tail())
-		}
+	if !p.Until(*patience, ready) {
+		p.w.t.Fatalf("%s: still no %s; last events: %s", p.name, what, p.Tail())
 	}
-}
-
-func (p *person) tail() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	var out strings.Builder
-	for _, ev := range p.events[max(0, len(p.events)-15):] {
-		switch {
-		case ev.Conn != nil:
-			fmt.Fprintf(&out, "\n  connection %+v", *ev.Conn)
-		case ev.Room != nil:
-			fmt.Fprintf(&out, "\n  room %+v", *ev.Room)
-		case ev.Item != nil:
-			fmt.Fprintf(&out, "\n  item %s %s %q %s %d", ev.Item.Kind, ev.Item.Name, ev.Item.Text, ev.Item.State, ev.Item.Cursor>>8)
-		case ev.Alarm != nil:
-			fmt.Fprintf(&out, "\n  alarm %+v", *ev.Alarm)
-		default:
-			fmt.Fprintf(&out, "\n  %+v", ev)
-		}
-	}
-	return out.String()
 }
 
 // start hands a request to the engine; answer waits for its reply.
 func (p *person) start(r client.Request) (answer func() client.Event) {
-	p.mu.Lock()
-	p.nextID++
-	r.ID = p.nextID
-	p.mu.Unlock()
-	p.engine.Do(r)
+	id := p.Ask(p.engine, r)
 	return func() client.Event {
 		p.w.t.Helper()
 		var reply client.Event
 		p.until("reply to "+r.Op, func() bool {
-			ev, ok := p.replies[r.ID]
+			ev, ok := p.Replies[id]
 			reply = ev
 			return ok
 		})
@@ -211,7 +133,7 @@ func (p *person) must(r client.Request) client.Event {
 	p.w.t.Helper()
 	ev := p.ask(r)
 	if ev.Problem != nil {
-		p.w.t.Fatalf("%s: %s: %s: %s; last events: %s", p.name, r.Op, ev.Problem.Code, ev.Problem.Text, p.tail())
+		p.w.t.Fatalf("%s: %s: %s: %s; last events: %s", p.name, r.Op, ev.Problem.Code, ev.Problem.Text, p.Tail())
 	}
 	return ev
 }
@@ -223,7 +145,7 @@ func (p *person) user() string {
 
 // room is the newest word on a room. The caller holds mu.
 func (p *person) room(id string) client.Room {
-	for _, ev := range slices.Backward(p.events) {
+	for _, ev := range slices.Backward(p.Events) {
 		if ev.Kind == client.EvRoom && ev.Room.ID == id {
 			return *ev.Room
 		}
@@ -241,7 +163,7 @@ func (p *person) reaches(id, state string) {
 func (p *person) sees(room, what string, is func(client.Item) bool) {
 	p.w.t.Helper()
 	p.until(what, func() bool {
-		return slices.ContainsFunc(p.events, func(ev client.Event) bool {
+		return slices.ContainsFunc(p.Events, func(ev client.Event) bool {
 			return ev.Kind == client.EvItem && ev.Item.Room == room && ev.Item.Cursor != 0 && is(*ev.Item)
 		})
 	})
@@ -255,31 +177,13 @@ func (p *person) hears(room, text string) {
 // timeline is what the person would be shown of a room now.
 func (p *person) timeline(room string) []client.Item {
 	p.w.t.Helper()
-	var all []client.Item
-	for after := uint64(1); ; {
-		page := p.must(client.Request{Op: client.OpHistory, Room: room, After: after, Limit: 200}).Items
-		more := false
-		for _, item := range page {
-			if item.Cursor != 0 {
-				all, after, more = append(all, item), item.Cursor, true
-			}
-		}
-		if !more {
-			return all
-		}
-	}
+	return people.Timeline(p.must, room)
 }
 
 // texts are the messages of a room.
 func (p *person) texts(room string) []string {
 	p.w.t.Helper()
-	var all []string
-	for _, item := range p.timeline(room) {
-		if item.Kind == client.ItemText {
-			all = append(all, item.Name+": "+item.Text)
-		}
-	}
-	return all
+	return people.Texts(p.timeline(room))
 }
 
 // codes are what a person has raised, or was refused, in one line.

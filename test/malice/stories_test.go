@@ -238,7 +238,7 @@ var newDevice = &story{"a second device is let in", func(w *world) {
 	if ev := phone.ask(client.Request{Op: client.OpLogin, Login: "alice", Password: alice.password}); ev.Problem == nil {
 		code := ""
 		phone.until("code", func() bool {
-			for _, ev := range phone.events {
+			for _, ev := range phone.Events {
 				if ev.Kind == client.EvCode && ev.Code != "" {
 					code = ev.Code
 				}
@@ -284,7 +284,7 @@ func onOff(on bool) string {
 // hold mu, except in until.
 func (p *person) writing() []string {
 	var all []string
-	for _, ev := range p.events {
+	for _, ev := range p.Events {
 		if ev.Kind == client.EvTyping {
 			all = append(all, strings.Join([]string{p.room(ev.Typing.Room).Title, ev.Typing.Name, onOff(ev.Typing.On)}, " "))
 		}

@@ -60,7 +60,7 @@ func userID(text string) wire.UserID {
 // person is somebody without an account.
 func (w *world) person(name string) *person {
 	p := &person{
-		w: w, name: name, storage: client.NewMemory(), changed: make(chan struct{}), replies: map[uint64]client.Event{},
+		w: w, name: name, storage: client.NewMemory(),
 		raised: map[string]bool{}, refused: map[string]bool{}, password: "correct horse " + name,
 	}
 	p.run()
@@ -145,9 +145,9 @@ func (w *world) together(room string, people ...*person) {
 // returns ends somebody's connection and waits for the next one.
 func (p *person) returns() {
 	p.w.t.Helper()
-	p.mu.Lock()
-	from := len(p.events)
-	p.mu.Unlock()
+	p.Mu.Lock()
+	from := len(p.Events)
+	p.Mu.Unlock()
 	p.w.server.hangUp(p.name)
 	p.until("end of the connection", func() bool { return p.connected(from, client.ConnReconnecting) })
 	p.engine.Do(client.Request{Op: client.OpConnect})
@@ -155,7 +155,7 @@ func (p *person) returns() {
 }
 
 func (p *person) connected(from int, state string) bool {
-	return slices.ContainsFunc(p.events[from:], func(ev client.Event) bool {
+	return slices.ContainsFunc(p.Events[from:], func(ev client.Event) bool {
 		return ev.Kind == client.EvConnection && ev.Conn.State == state
 	})
 }
