@@ -26,24 +26,16 @@ func (t *talk) logout(rest string) {
 	if !erase && t.account.State == client.AccountGuest {
 		t.say("You sign out; your keys stay on this device. This device holds their only copy: /logout erase destroys it for good.")
 	}
-	t.ask(client.Request{Op: client.OpLogout, On: erase}, func(ev client.Event) {
-		if ev.Problem != nil {
-			t.problem(ev.Problem)
-			return
-		}
+	t.ask(client.Request{Op: client.OpLogout, On: erase}, t.worked(func(ev client.Event) {
 		if erase {
 			t.say("Keys and history on this device are destroyed.")
 		}
 		t.stop(nil)
-	})
+	}))
 }
 
 func (t *talk) devices() {
-	t.ask(client.Request{Op: client.OpDevices}, func(ev client.Event) {
-		if ev.Problem != nil {
-			t.problem(ev.Problem)
-			return
-		}
+	t.ask(client.Request{Op: client.OpDevices}, t.worked(func(ev client.Event) {
 		for _, d := range ev.Devices {
 			line := fmt.Sprintf("  %s  %s, since %s", d.ID[:min(8, len(d.ID))], d.Class, time.UnixMilli(d.Added).Format("2006-01-02"))
 			if d.Name != "" {
@@ -59,7 +51,7 @@ func (t *talk) devices() {
 			}
 			t.say("%s", line)
 		}
-	})
+	}))
 }
 
 func (t *talk) device(rest string) {
@@ -84,11 +76,7 @@ func (t *talk) device(rest string) {
 
 // withDevice finds an own device by the beginning of its id.
 func (t *talk) withDevice(id string, then func(string)) {
-	t.ask(client.Request{Op: client.OpDevices}, func(ev client.Event) {
-		if ev.Problem != nil {
-			t.problem(ev.Problem)
-			return
-		}
+	t.ask(client.Request{Op: client.OpDevices}, t.worked(func(ev client.Event) {
 		for _, d := range ev.Devices {
 			if len(id) >= 4 && strings.HasPrefix(d.ID, strings.ToLower(id)) {
 				then(d.ID)
@@ -96,5 +84,5 @@ func (t *talk) withDevice(id string, then func(string)) {
 			}
 		}
 		t.say("You have no such device. /devices lists them.")
-	})
+	}))
 }

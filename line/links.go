@@ -61,18 +61,14 @@ func linkRequest(rest string) (client.Request, bool) {
 }
 
 func (t *talk) links() {
-	t.ask(client.Request{Op: client.OpLinks, Room: t.room}, func(ev client.Event) {
-		if ev.Problem != nil {
-			t.problem(ev.Problem)
-			return
-		}
+	t.ask(client.Request{Op: client.OpLinks, Room: t.room}, t.worked(func(ev client.Event) {
 		if len(ev.Links) == 0 {
 			t.say("This room has no link. /link makes one.")
 		}
 		for _, l := range ev.Links {
 			t.say("  %s  %s  %s", l.ID, linkState(l), SafeLine(l.Link))
 		}
-	})
+	}))
 }
 
 // linkState says what a link does and how long it still does.
@@ -116,13 +112,9 @@ func (t *talk) requests() {
 
 // knocks asks who waits at the door of a room.
 func (t *talk) knocks(room string, then func([]client.Knock)) {
-	t.ask(client.Request{Op: client.OpRequests, Room: room}, func(ev client.Event) {
-		if ev.Problem != nil {
-			t.problem(ev.Problem)
-			return
-		}
+	t.ask(client.Request{Op: client.OpRequests, Room: room}, t.worked(func(ev client.Event) {
 		then(ev.Knocks)
-	})
+	}))
 }
 
 // answer lets somebody who asks in, or does not. Those who ask for the room

@@ -130,17 +130,13 @@ func (t *talk) refresh() {
 }
 
 func (t *talk) search(words string) {
-	t.ask(client.Request{Op: client.OpSearch, Text: words, Limit: 20}, func(ev client.Event) {
-		if ev.Problem != nil {
-			t.problem(ev.Problem)
-			return
-		}
+	t.ask(client.Request{Op: client.OpSearch, Text: words, Limit: 20}, t.worked(func(ev client.Event) {
 		t.say("%s found on this device:", count(len(ev.Items), "message"))
 		for i := len(ev.Items) - 1; i >= 0; i-- {
 			item := ev.Items[i]
 			t.say("  %s  %s  %s", time.UnixMilli(item.Time).Format("2006-01-02 15:04"), SafeLine(t.rooms[item.Room].Title), Render(item))
 		}
-	})
+	}))
 }
 
 // onMessage answers, changes or takes back a message of this room. Which one is

@@ -9,13 +9,9 @@ import (
 
 // members asks who is in the room that is shown.
 func (t *talk) members(then func([]client.Member)) {
-	t.ask(client.Request{Op: client.OpMembers, Room: t.room}, func(ev client.Event) {
-		if ev.Problem != nil {
-			t.problem(ev.Problem)
-			return
-		}
+	t.ask(client.Request{Op: client.OpMembers, Room: t.room}, t.worked(func(ev client.Event) {
 		then(ev.Members)
-	})
+	}))
 }
 
 func (t *talk) who() {
@@ -126,11 +122,7 @@ func (t *talk) whichOf(n int, who func(int) (name, user string)) {
 
 // unban lets somebody who was banned be invited, or ask, again.
 func (t *talk) unban(name string) {
-	t.ask(client.Request{Op: client.OpBans, Room: t.room}, func(ev client.Event) {
-		if ev.Problem != nil {
-			t.problem(ev.Problem)
-			return
-		}
+	t.ask(client.Request{Op: client.OpBans, Room: t.room}, t.worked(func(ev client.Event) {
 		var found []client.Member
 		var names []string
 		for _, m := range ev.Members {
@@ -151,7 +143,7 @@ func (t *talk) unban(name string) {
 		default:
 			t.do(client.Request{Op: client.OpUnban, Room: t.room, User: found[0].User}, "")
 		}
-	})
+	}))
 }
 
 // signals shows or changes whether this room, or all rooms, tell who is there,
@@ -217,14 +209,10 @@ func (t *talk) safety(m client.Member, s *client.Safety) {
 
 func (t *talk) dm(rest string) {
 	open := func(user string) {
-		t.change(client.Request{Op: client.OpDirect, User: user}, func(ev client.Event) {
-			if ev.Problem != nil {
-				t.problem(ev.Problem)
-				return
-			}
+		t.change(client.Request{Op: client.OpDirect, User: user}, t.worked(func(ev client.Event) {
 			t.rooms[ev.Room.ID] = *ev.Room
 			t.show(*ev.Room)
-		})
+		}))
 	}
 	if rest == "" {
 		t.say("Say with whom: /dm NAME")

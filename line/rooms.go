@@ -225,15 +225,11 @@ func (t *talk) newRoom(title string) {
 		t.say("Say what to call it: /new NAME")
 		return
 	}
-	t.change(client.Request{Op: client.OpCreate, Text: title}, func(ev client.Event) {
-		if ev.Problem != nil {
-			t.problem(ev.Problem)
-			return
-		}
+	t.change(client.Request{Op: client.OpCreate, Text: title}, t.worked(func(ev client.Event) {
 		t.rooms[ev.Room.ID] = *ev.Room
 		t.show(*ev.Room)
 		t.say("Only people whom you invite can come in: /invite NAME")
-	})
+	}))
 }
 
 // answerInvitation accepts or declines an invitation. To decline is also said of
@@ -259,29 +255,21 @@ func (t *talk) answerInvitation(c command) {
 		t.do(client.Request{Op: client.OpDecline, Room: room.ID}, "Declined.")
 		return
 	}
-	t.change(client.Request{Op: client.OpAccept, Room: room.ID}, func(ev client.Event) {
-		if ev.Problem != nil {
-			t.problem(ev.Problem)
-			return
-		}
+	t.change(client.Request{Op: client.OpAccept, Room: room.ID}, t.worked(func(ev client.Event) {
 		room := t.rooms[room.ID]
 		if t.room == room.ID {
 			t.room = ""
 		}
 		t.show(room)
-	})
+	}))
 }
 
 func (t *talk) leave() {
 	room := t.rooms[t.room]
-	t.change(client.Request{Op: client.OpLeave, Room: room.ID}, func(ev client.Event) {
-		if ev.Problem != nil {
-			t.problem(ev.Problem)
-			return
-		}
+	t.change(client.Request{Op: client.OpLeave, Room: room.ID}, t.worked(func(ev client.Event) {
 		t.say("You left %s.", SafeLine(room.Title))
 		if t.room == room.ID {
 			t.room = ""
 		}
-	})
+	}))
 }

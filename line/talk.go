@@ -198,15 +198,25 @@ func (t *talk) ask(r client.Request, then func(client.Event)) {
 	t.engine.Do(r)
 }
 
-// do sends a request of which only a failure is worth a line.
-func (t *talk) do(r client.Request, done string) {
-	t.ask(r, func(ev client.Event) {
+// worked is what to do with the reply to a request that succeeded. A failure is
+// told.
+func (t *talk) worked(then func(client.Event)) func(client.Event) {
+	return func(ev client.Event) {
 		if ev.Problem != nil {
 			t.problem(ev.Problem)
-		} else if done != "" {
+			return
+		}
+		then(ev)
+	}
+}
+
+// do sends a request of which only a failure is worth a line.
+func (t *talk) do(r client.Request, done string) {
+	t.ask(r, t.worked(func(client.Event) {
+		if done != "" {
 			t.say("%s", done)
 		}
-	})
+	}))
 }
 
 func (t *talk) problem(p *client.Problem) {
