@@ -6,13 +6,15 @@ import (
 	"github.com/securelink-chat/securelink/wire"
 )
 
-// batch gathers the changes of one step, which are kept all at once, and the
-// events that are told when they are. It reads its own writes.
+// batch gathers the changes of one step, which are kept all at once, the events
+// that are told when they are, and the wishes that it ends. It reads its own
+// writes.
 type batch struct {
 	c      *chat
 	puts   []Put
 	fresh  map[string]int // key -> its newest place in puts
 	events []Event
+	ends   []func()
 }
 
 func (c *chat) newBatch() *batch { return &batch{c: c, fresh: map[string]int{}} }
@@ -34,6 +36,19 @@ func (b *batch) get(ctx context.Context, at []byte, v any) (bool, error) {
 }
 
 func (b *batch) tell(ev Event) { b.events = append(b.events, ev) }
+
+// finishes ends a wish with what is kept here.
+func (b *batch) finishes(w *intention, err error) {
+	b.ends = append(b.ends, func() { w.finish(err) })
+}
+
+// finish tells those who wait for a wish. It comes after the commit, and after
+// the room was told of: who has waited finds it changed.
+func (b *batch) finish() {
+	for _, f := range b.ends {
+		f()
+	}
+}
 
 // commitLocked keeps everything, then tells it. The caller holds the chat's mu.
 func (b *batch) commitLocked(ctx context.Context) error {

@@ -254,8 +254,11 @@ func (c *chat) resync(ctx context.Context, s *session) error {
 	result, err := c.state.Resync(offer)
 	if err == nil {
 		b := c.newBatch()
-		if err = c.digest(ctx, b, wire.Entry{Seq: position + 1}, result, nil); err == nil {
+		if err = c.digest(ctx, b, wire.Entry{Seq: position + 1}, result); err == nil {
 			err = b.commitLocked(ctx)
+		}
+		if err == nil {
+			b.finish()
 		}
 	}
 	c.behind = true
@@ -287,8 +290,7 @@ func (c *chat) verifyOffer(ctx context.Context, s *session) error {
 		return err
 	}
 	b := c.newBatch()
-	var finished []func()
-	if err := c.digest(ctx, b, wire.Entry{Seq: position + 1}, result, &finished); err != nil {
+	if err := c.digest(ctx, b, wire.Entry{Seq: position + 1}, result); err != nil {
 		return err
 	}
 	if result.Resync {
@@ -297,9 +299,7 @@ func (c *chat) verifyOffer(ctx context.Context, s *session) error {
 	if err := b.commitLocked(ctx); err != nil {
 		return err
 	}
-	for _, f := range finished {
-		f()
-	}
+	b.finish()
 	c.poke()
 	return nil
 }

@@ -96,17 +96,14 @@ func (c *chat) unrouted(ctx context.Context, s *session, why error) error {
 	c.routing.denied = s
 	b := c.newBatch()
 	seq, _ := c.state.Position()
-	var finished []func()
-	if err := c.digest(ctx, b, wire.Entry{Seq: seq, Time: uint64(time.Now().UnixMilli())}, c.state.Unrouted(), &finished); err != nil {
+	if err := c.digest(ctx, b, wire.Entry{Seq: seq, Time: uint64(time.Now().UnixMilli())}, c.state.Unrouted()); err != nil {
 		return err
 	}
 	if err := b.commitLocked(ctx); err != nil {
 		return err
 	}
 	c.notifyLocked()
-	for _, f := range finished {
-		f()
-	}
+	b.finish()
 	return nil
 }
 
@@ -181,7 +178,6 @@ func (c *chat) examine(ctx context.Context, entries []wire.Entry, live bool) err
 	}
 	b := c.newBatch()
 	before := c.viewLocked()
-	var finished []func()
 	for _, entry := range entries {
 		_, previous := c.state.Position()
 		result, err := c.state.Examine(asEntry(entry), live)
@@ -196,7 +192,7 @@ func (c *chat) examine(ctx context.Context, entries []wire.Entry, live bool) err
 		if err != nil {
 			break
 		}
-		if err := c.digest(ctx, b, entry, result, &finished); err != nil {
+		if err := c.digest(ctx, b, entry, result); err != nil {
 			return err
 		}
 		if result.Resync {
@@ -216,14 +212,12 @@ func (c *chat) examine(ctx context.Context, entries []wire.Entry, live bool) err
 	if c.viewLocked() != before {
 		c.notifyLocked()
 	}
-	for _, f := range finished {
-		f()
-	}
+	b.finish()
 	return nil
 }
 
 // digest turns what the state machine says of one entry into changes.
-func (c *chat) digest(ctx context.Context, b *batch, entry wire.Entry, result *room.Result, finished *[]func()) error {
+func (c *chat) digest(ctx context.Context, b *batch, entry wire.Entry, result *room.Result) error {
 	c.keepRecords(b, result.Records)
 	// What is to be sent again is taken out of the timeline before the rest of
 	// what is void.
@@ -252,7 +246,7 @@ func (c *chat) digest(ctx context.Context, b *batch, entry wire.Entry, result *r
 		c.alarm(b, alarm, entry.Seq, uint64(64+i), int64(entry.Time))
 	}
 	if result.IsOwn {
-		if err := c.returned(ctx, b, entry, result, seen, finished); err != nil {
+		if err := c.returned(ctx, b, entry, result, seen); err != nil {
 			return err
 		}
 	}
@@ -272,11 +266,11 @@ func (c *chat) digest(ctx context.Context, b *batch, entry wire.Entry, result *r
 			c.rebuild(b)
 			waiting := c.out
 			c.out = nil
-			c.leaveLocked(ctx, b, finished)
+			c.leaveLocked(ctx, b)
 			c.out, c.rec.Out, c.rec.Entering = waiting, 0, enterOpen
 			return nil
 		}
-		c.leaveLocked(ctx, b, finished)
+		c.leaveLocked(ctx, b)
 	}
 	return nil
 }
@@ -314,7 +308,7 @@ func (c *chat) refresh(b *batch) {
 }
 
 // leaveLocked notes that this device is out, and forgets the room's keys.
-func (c *chat) leaveLocked(ctx context.Context, b *batch, finished *[]func()) {
+func (c *chat) leaveLocked(ctx context.Context, b *batch) {
 	c.rec.Out = outRemoved
 	if c.rec.Leaving {
 		c.rec.Out = outLeft
@@ -339,7 +333,7 @@ func (c *chat) leaveLocked(ctx context.Context, b *batch, finished *[]func()) {
 	c.failOutboxLocked(b, "you are no longer in this room")
 	for _, w := range c.intents {
 		b.add(drop(w.key(c.id)))
-		*finished = append(*finished, func() { w.finish(errOut) })
+		b.finishes(w, errOut)
 	}
 	c.intents, c.state, c.rec.Entering = nil, nil, enterNot
 }

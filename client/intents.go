@@ -228,7 +228,7 @@ func (c *chat) forget(ctx context.Context, want []*intention, why error) error {
 }
 
 // landed takes an own commit that came back from the log.
-func (c *chat) landed(b *batch, result *room.Result, finished *[]func()) {
+func (c *chat) landed(b *batch, result *room.Result) {
 	if result.Own != c.commit.sent || result.Verdict != room.VerdictApplied {
 		if result.Own == c.commit.sent {
 			c.commit.voided()
@@ -238,7 +238,7 @@ func (c *chat) landed(b *batch, result *room.Result, finished *[]func()) {
 	for _, w := range c.commit.carries {
 		b.add(drop(w.key(c.id)))
 		c.intents = slices.DeleteFunc(c.intents, func(have *intention) bool { return have == w })
-		*finished = append(*finished, func() { w.finish(nil) })
+		b.finishes(w, nil)
 	}
 	c.commit.voided()
 }

@@ -50,20 +50,15 @@ func (c *chat) leave(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.rec.Leaving, c.rec.Invited = true, false
+	b := c.newBatch()
 	if alone && c.state != nil {
-		b := c.newBatch()
-		var finished []func()
-		c.leaveLocked(ctx, b, &finished)
-		if err := b.commitLocked(ctx); err != nil {
-			return err
-		}
-		for _, f := range finished {
-			f()
-		}
-	} else if err := c.e.save(ctx, c.recordLocked()); err != nil {
+		c.leaveLocked(ctx, b)
+	}
+	if err := b.commitLocked(ctx); err != nil {
 		return err
 	}
 	c.notifyLocked()
+	b.finish()
 	return nil
 }
 

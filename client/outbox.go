@@ -275,10 +275,10 @@ func (c *chat) rebuild(b *batch) {
 }
 
 // returned takes an own entry that came back from the log.
-func (c *chat) returned(ctx context.Context, b *batch, entry wire.Entry, result *room.Result, shown bool, finished *[]func()) error {
+func (c *chat) returned(ctx context.Context, b *batch, entry wire.Entry, result *room.Result, shown bool) error {
 	i := slices.IndexFunc(c.out, func(o *outgoing) bool { return o.ID == result.Own })
 	if i < 0 {
-		c.landed(b, result, finished)
+		c.landed(b, result)
 		return nil
 	}
 	o := c.out[i]

@@ -46,7 +46,7 @@ func TestWhatARepairTakesOutIsSentAgain(t *testing.T) {
 			}
 			b = c.newBatch()
 			test.result.Resend = []room.MessageID{mine}
-			if err := c.digest(ctx, b, wire.Entry{Seq: 6}, &test.result, nil); err != nil {
+			if err := c.digest(ctx, b, wire.Entry{Seq: 6}, &test.result); err != nil {
 				t.Fatal(err)
 			}
 			if err := b.commitLocked(ctx); err != nil {

@@ -115,8 +115,7 @@ func (c *chat) welcomed(ctx context.Context, state *room.Room, w wire.Welcome, r
 		c.keepRecords(b, state.Records())
 	}
 	c.behind, c.inbox, c.trouble = true, nil, nil
-	var finished []func()
-	if err := c.digest(ctx, b, wire.Entry{Seq: w.Seq}, result, &finished); err != nil {
+	if err := c.digest(ctx, b, wire.Entry{Seq: w.Seq}, result); err != nil {
 		return err
 	}
 	c.refresh(b)
@@ -127,8 +126,6 @@ func (c *chat) welcomed(ctx context.Context, state *room.Room, w wire.Welcome, r
 		return err
 	}
 	c.notifyLocked()
-	for _, f := range finished {
-		f()
-	}
+	b.finish()
 	return nil
 }
