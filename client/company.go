@@ -39,8 +39,8 @@ func newCompany() company {
 	return company{here: map[wire.DeviceID]presence{}, claims: map[wire.DeviceID]claim{}}
 }
 
-// standing is how a device stands to a room: u8 flags | u64 got | chain[32] |
-// u64 read. got is the newest entry that it has examined and chain the log's
+// standing is how a device stands to a room: u8 here | u8 asks | u64 got |
+// chain[32] | u64 read. got is the newest entry that it has examined and chain the log's
 // chain there: who was shown another log has received something else. read is
 // the newest entry that its user has seen.
 type standing struct {
