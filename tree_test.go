@@ -4,9 +4,11 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -135,6 +137,30 @@ func TestImports(t *testing.T) {
 			if !slices.Contains(imports, module+"/"+inside) {
 				t.Errorf("%s may import %s and does not: take it out of the table", folder, inside)
 			}
+		}
+	}
+}
+
+// TestEveryDependencyHasItsReason wants a line in doc/dependencies.md for each
+// module that go.mod requires by itself, and each package of the web app.
+func TestEveryDependencyHasItsReason(t *testing.T) {
+	read := func(name string) string {
+		raw, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(raw)
+	}
+	document := read("doc/dependencies.md")
+	modules := regexp.MustCompile(`(?m)^\t(\S+) v\S+$`).FindAllStringSubmatch(read("go.mod"), -1)
+	_, listed, _ := strings.Cut(read("web/package.json"), `"devDependencies"`)
+	packages := regexp.MustCompile(`(?m)^    "(\S+)": "`).FindAllStringSubmatch(listed, -1)
+	if len(modules) == 0 || len(packages) == 0 {
+		t.Fatal("nothing is required: the test does not see what there is")
+	}
+	for _, one := range slices.Concat(modules, packages) {
+		if !strings.Contains(document, one[1]) {
+			t.Errorf("doc/dependencies.md does not say why %s is here", one[1])
 		}
 	}
 }
