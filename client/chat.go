@@ -96,6 +96,7 @@ type chat struct {
 	disowned map[wire.DeviceID]bool // own devices whose revocation was written here, on this connection
 	linked   []knownLink            // the room's links, as the server last had them
 
+	// What the files of these subjects keep.
 	routing   routing
 	newcomers newcomers
 	trusting  trusting
@@ -107,7 +108,7 @@ type chat struct {
 func (e *Engine) newChat(id wire.RoomID) *chat {
 	return &chat{
 		e: e, id: id, wake: make(chan struct{}, 1),
-		due: map[room.TodoKind]time.Time{}, changed: make(chan struct{}), commit: newCommitState(), mates: newCompany(),
+		due: map[room.TodoKind]time.Time{}, changed: make(chan struct{}), mates: newCompany(),
 	}
 }
 
@@ -252,23 +253,10 @@ func (c *chat) step(ctx context.Context, s *session) (time.Duration, error) {
 			return 0, err
 		}
 	}
-	if err := c.follow(ctx, s); err != nil {
-		return 0, err
-	}
-	if err := c.askAgain(ctx, s); err != nil {
-		return 0, err
-	}
-	if err := c.checkRouting(ctx, s); err != nil {
-		return 0, err
-	}
-	if err := c.renew(ctx, s); err != nil {
-		return 0, err
-	}
-	if err := c.renewLinks(ctx, s); err != nil {
-		return 0, err
-	}
-	if err := c.watchDoor(ctx, s); err != nil {
-		return 0, err
+	for _, do := range []func(context.Context, *session) error{c.follow, c.askAgain, c.checkRouting, c.renew, c.renewLinks, c.watchDoor} {
+		if err := do(ctx, s); err != nil {
+			return 0, err
+		}
 	}
 	next := never
 	for _, do := range []func(context.Context, *session) (time.Duration, error){c.disown, c.duties, c.bringIn, c.retire, c.pursue, c.meetMembers, c.flush, c.stand} {

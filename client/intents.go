@@ -49,8 +49,6 @@ type commitState struct {
 	granted bool
 }
 
-func newCommitState() commitState { return commitState{} }
-
 func (s *commitState) reset() { s.asked, s.granted = time.Time{}, false }
 
 // voided forgets a commit that another one came before.
