@@ -139,11 +139,12 @@ func (e *Engine) direct(ctx context.Context, r Request) (*Room, error) {
 	if c != nil {
 		c.mu.Lock()
 		inside := c.state != nil
-		c.rec.Invited = false
-		view := c.viewLocked()
 		c.mu.Unlock()
 		if inside {
-			return &view, nil
+			if err := c.accept(ctx); err != nil {
+				return nil, err
+			}
+			return c.inside(ctx)
 		}
 	}
 	packages, err := e.claim(ctx, s, user.User, nil)

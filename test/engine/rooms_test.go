@@ -353,6 +353,27 @@ func TestDirectChat(t *testing.T) {
 	alice.hears(one, "hi alice")
 }
 
+// Whoever opens a direct chat that the other one has opened before has accepted
+// it, for good.
+func TestDirectChatIsAccepted(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	alice, bob := s.register("Alice"), s.register("Bob")
+	chat := alice.must(client.Request{Op: client.OpDirect, User: "bob"}).Room.ID
+	invited := func(r client.Room) bool { return r.State == client.RoomInvited }
+	bob.inRoom(chat, "invitation", invited)
+	bob.must(client.Request{Op: client.OpDirect, User: "alice"})
+	bob.stop()
+	bob.run(s)
+	for _, r := range bob.must(client.Request{Op: client.OpRooms}).Rooms {
+		if r.ID == chat && invited(r) {
+			t.Error("after a restart Bob is asked again")
+		}
+	}
+	bob.say(chat, "hi alice")
+	alice.hears(chat, "hi alice")
+}
+
 func TestJoinLink(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
