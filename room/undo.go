@@ -65,10 +65,14 @@ func (r *Room) confesses() bool {
 }
 
 // inDoubt says whether this device may be in a branch that the others have
-// given up: somebody speaks in another epoch, and it has come in from outside,
-// or cannot judge the undo that it follows while there is somebody left who may
-// be there. Whoever is in doubt lets nobody in again: it could lead them astray.
+// given up: somebody speaks in another epoch, and nobody has confirmed this
+// device yet, or it has come in from outside, or cannot judge the undo that it
+// follows while there is somebody left who may be there. Whoever is in doubt
+// lets nobody in again: it could lead them astray.
 func (r *Room) inDoubt() bool {
+	if r.st.state == StateWaiting && r.st.strange > 0 {
+		return true // the change that brought it in may have been taken back
+	}
 	return r.st.suspect && (r.st.unsettled == 0 || slices.ContainsFunc(r.who.seats, func(s seat) bool {
 		return s.user != r.self.User() && !r.lockedOut(s)
 	}))

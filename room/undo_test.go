@@ -309,3 +309,49 @@ func TestWhoCameByAChangeEndsItsUndo(t *testing.T) {
 		t.Errorf("Carol says %v, Dave %v", carol.verdicts[seq], dave.verdicts[seq])
 	}
 }
+
+// TestWhoNobodyHasConfirmedLeadsNobodyAstray: Bob's change locks Alice out, he
+// goes on and brings his phone in, and she takes that back with him. The phone
+// holds a Welcome all the same. It knows everybody's seat, so a request of
+// Carol's counts for it too; but it has heard that the others went another way.
+func TestWhoNobodyHasConfirmedLeadsNobodyAstray(t *testing.T) {
+	for name, undone := range map[string]bool{"its entry was taken back": true, "positive control: its entry counts": false} {
+		t.Run(name, func(t *testing.T) {
+			s, alice, bob, carol := inviteRoom(t)
+			phone := s.device(t, bob.who)
+			inside := []*device{alice, bob, carol}
+			alice.do(inside, Intent{Kind: IntentRole, User: bob.user(), Role: RoleAdmin})
+			if undone {
+				locked(s.head()+1, alice)
+			}
+			bob.do(inside, Intent{Kind: IntentRefresh})
+			bob.do(inside, Intent{Kind: IntentAdd, KeyPackages: [][]byte{phone.keyPackage()}})
+			if undone {
+				alice.nack()
+				alice.sync()
+				alice.must(alice.undo())
+				syncAll(inside...)
+				wantState(t, StateRemoved, bob)
+			}
+			ask, err := carol.room.AskRejoin(identity.ReasonLost, s.now)
+			carol.must(err)
+			carol.save(ask.Records)
+			carol.must(s.append(ask))
+			phone.sync()
+			wantState(t, StateWaiting, phone)
+			lets := slices.ContainsFunc(phone.room.Todo(s.now), func(todo Todo) bool { return todo.Kind == TodoCarry })
+			if lets == undone {
+				t.Fatalf("the phone has to do %v", phone.room.Todo(s.now))
+			}
+			if !undone {
+				return
+			}
+			heal(t, phone, carol, alice)
+			wantState(t, StateMember, alice, carol)
+			agree(t, alice, carol)
+			if res := phone.room.Unrouted(); !res.Removed {
+				t.Error("the phone does not take the core's word for it that it is out")
+			}
+		})
+	}
+}
