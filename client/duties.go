@@ -66,9 +66,9 @@ func (c *chat) duty(ctx context.Context, s *session, todo room.Todo) error {
 	case room.TodoRefresh:
 		return c.commitNow(ctx, s, []*intention{{Intent: room.Intent{Kind: room.IntentRefresh}}})
 	case room.TodoNack:
-		return c.state1(ctx, s, func(r *room.Room) (*room.Append, error) { return r.Nack(time.Now()) })
+		return c.plead(ctx, s, func(r *room.Room) (*room.Append, error) { return r.Nack(time.Now()) })
 	case room.TodoRejoin:
-		return c.state1(ctx, s, func(r *room.Room) (*room.Append, error) { return r.AskRejoin(0, time.Now()) })
+		return c.plead(ctx, s, func(r *room.Room) (*room.Append, error) { return r.AskRejoin(0, time.Now()) })
 	case room.TodoPublish:
 		return c.publish(ctx, s)
 	case room.TodoVerify:
@@ -82,9 +82,18 @@ func (c *chat) duty(ctx context.Context, s *session, todo room.Todo) error {
 		if open {
 			return c.resync(ctx, s)
 		}
-		return c.state1(ctx, s, func(r *room.Room) (*room.Append, error) { return r.Undo(time.Now()) })
+		return c.plead(ctx, s, func(r *room.Room) (*room.Append, error) { return r.Undo(time.Now()) })
 	}
 	return fmt.Errorf("client: an unknown duty %d", todo.Kind)
+}
+
+// plead sends what a device says that cannot follow the room, unless it was
+// removed meanwhile.
+func (c *chat) plead(ctx context.Context, s *session, make1 func(*room.Room) (*room.Append, error)) error {
+	if out, err := c.shutOut(ctx, s); out || err != nil {
+		return err
+	}
+	return c.state1(ctx, s, make1)
 }
 
 // state1 lets the state machine make one entry and appends it.

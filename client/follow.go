@@ -107,6 +107,20 @@ func (c *chat) unrouted(ctx context.Context, s *session, why error) error {
 	return nil
 }
 
+// shutOut asks whether the server still has the room for a device that cannot
+// follow it. Who was removed after it was locked out cannot read that in the
+// log, and the server lets it read up to there as before.
+func (c *chat) shutOut(ctx context.Context, s *session) (bool, error) {
+	if _, routed, err := c.coreState(ctx, s); routed || err != nil {
+		return false, err
+	}
+	c.setBehind() // what was there until then is examined first
+	if err := c.follow(ctx, s); err != nil {
+		return false, err
+	}
+	return true, c.unrouted(ctx, s, wire.Refuse(wire.NotFound))
+}
+
 func (c *chat) setBehind() {
 	c.mu.Lock()
 	c.behind = true

@@ -284,3 +284,37 @@ func (s *server) messagesOf(room string, p *person) (n int) {
 	}
 	return n
 }
+
+// Who was away when a change locked it out, and was removed before it came
+// back, cannot read the removal: it hears from the server that it is out.
+func TestRemovedWhileLockedOut(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	alice, mallory, carol, dave := s.register("Alice"), s.register("Mallory"), s.register("Carol"), s.register("Dave")
+	room := alice.must(client.Request{Op: client.OpCreate, Text: "Club"}).Room.ID
+	for _, guest := range []*person{mallory, carol, dave} {
+		alice.bring(room, guest)
+		guest.say(room, guest.name+" is here")
+		for _, p := range []*person{alice, mallory} {
+			p.hears(room, guest.name+" is here")
+		}
+	}
+	gone := dave.account().User
+	carol.stop()
+	dave.stop()
+	mallory.breaks(t, room, carol, dave)
+	mallory.must(client.Request{Op: client.OpProfile, Name: "Mallory the Great"})
+	alice.until("Mallory's change", func() bool {
+		return slices.ContainsFunc(alice.Events, func(ev client.Event) bool {
+			return ev.Kind == client.EvItem && strings.Contains(ev.Item.Text, "Mallory the Great")
+		})
+	})
+	alice.must(client.Request{Op: client.OpRemove, Room: room, User: gone})
+	carol.run(s)
+	dave.run(s)
+	carol.inRoom(room, "place in the room", func(r client.Room) bool { return r.State == client.RoomMember })
+	dave.inRoom(room, "end", func(r client.Room) bool { return r.State == client.RoomRemoved })
+	if len(dave.alarms(room, "removed")) != 1 {
+		t.Errorf("Dave is not told: %s", dave.Tail())
+	}
+}
