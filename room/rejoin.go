@@ -131,6 +131,8 @@ func (r *Room) Rejoin(w Welcome, keys []*mls.PrivateKeyPackage) (*Result, error)
 	switch r.st.state {
 	case StateFrozen, StateBroken, StateRemoved, StateLeaving, StateJoining:
 		wanted = true
+	case StateWaiting: // by a change that the others have refused, or taken back: whoever is in already is not added once more
+		wanted = wanted || r.inDoubt() && r.invitesAgain(o)
 	}
 	if r.st.state == StateJoining && r.group == nil && o.place.seq < r.st.place.seq {
 		// This device comes in by itself, from a place where it was added already:
@@ -147,6 +149,16 @@ func (r *Room) Rejoin(w Welcome, keys []*mls.PrivateKeyPackage) (*Result, error)
 		return nil, fmt.Errorf("%w: another history", ErrUnwanted)
 	}
 	return r.restart(o)
+}
+
+// invitesAgain says whether a Welcome may take the place of one that nobody has
+// confirmed: it continues this device's log, and whoever has signed it may add
+// people by the rules that the first one has shown.
+func (r *Room) invitesAgain(o *opened) bool {
+	signer := o.signer.user
+	_, known := r.hashAt(o.place.seq)
+	return known && o.place.seq >= r.st.joinSeq &&
+		(signer == r.self.User() || signer == r.st.inviter || r.rules.role(signer) >= RoleAdmin)
 }
 
 // restart replaces the group and sets the position back to the Welcome's place.
@@ -171,6 +183,11 @@ func (r *Room) restart(o *opened) (*Result, error) {
 	r.dropBase()
 	r.forgetMine()
 	r.forgetCounters()
+	if r.st.state == StateWaiting { // what it has noted was about a branch that is void
+		for key := range r.noted {
+			r.unnote(key)
+		}
+	}
 	for at, id := range r.seenAt {
 		if seq := r.seen[id].seq; seq > o.place.seq || undone != 0 && seq >= undone || slices.Contains(resend, id) {
 			delete(r.seen, id)

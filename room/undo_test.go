@@ -355,3 +355,52 @@ func TestWhoNobodyHasConfirmedLeadsNobodyAstray(t *testing.T) {
 		})
 	}
 }
+
+// TestWhoNobodyHasConfirmedIsInvitedAgain: Bob's phone holds a Welcome of a
+// change that was taken back, and waits in vain. A second invitation brings it
+// in; one that comes while nothing speaks against the first does not move it.
+func TestWhoNobodyHasConfirmedIsInvitedAgain(t *testing.T) {
+	s, alice, bob, carol := inviteRoom(t)
+	phone := s.device(t, bob.who)
+	inside := []*device{alice, bob, carol}
+	alice.do(inside, Intent{Kind: IntentRole, User: bob.user(), Role: RoleAdmin})
+	locked(s.head()+1, alice)
+	bob.do(inside, Intent{Kind: IntentRefresh})
+	bob.do(inside, Intent{Kind: IntentAdd, KeyPackages: [][]byte{phone.keyPackage()}})
+	phone.sync()
+	wantState(t, StateWaiting, phone)
+	alice.nack()
+	alice.sync()
+	alice.must(alice.undo())
+	syncAll(alice, carol)
+	alice.must(alice.commit(Intent{Kind: IntentAdd, KeyPackages: [][]byte{phone.keyPackage()}}))
+	syncAll(alice, carol)
+	again := s.welcomes[phone.self.Device()][0]
+	if _, err := phone.room.Rejoin(again.w, phone.keys); !errors.Is(err, ErrUnwanted) {
+		t.Fatalf("a second invitation before it has heard anything else: %v", err)
+	}
+	// Carol, who is no admin, makes up a room of this name in which she is
+	for e, more := phone.next(); more; e, more = phone.next() {
+		phone.examine(e)
+	}
+	fake, _, err := Create(carol.self, Spec{Mode: ModeInvite, Group: s.group})
+	carol.must(err)
+	fake.st.place = phone.room.st.place
+	lure, err := fake.Commit([]Intent{{Kind: IntentAdd, KeyPackages: [][]byte{phone.keyPackage()}}}, s.now)
+	carol.must(err)
+	if _, err := phone.room.Rejoin(Welcome{lure.Welcomes[0].Data, lure.Tree}, phone.keys); !errors.Is(err, ErrUnwanted) {
+		t.Fatalf("an invitation by somebody who may not invite: %v", err)
+	}
+	phone.sync()
+	alice.ack()
+	syncAll(alice, carol, phone)
+	wantState(t, StateMember, alice, carol, phone)
+	agree(t, alice, carol, phone)
+	phone.must(phone.send("at last"))
+	syncAll(alice, carol, phone)
+	for _, d := range []*device{alice, carol, phone} {
+		if !slices.Equal(d.texts(), []string{"Bob: at last"}) {
+			t.Errorf("%s reads %q", d.who.name, d.texts())
+		}
+	}
+}
