@@ -99,12 +99,21 @@ func (m *model) rescue() {
 }
 
 // majority is a device of the branch that most are in; nil while all are
-// locked out.
+// locked out. Those who follow an undo that they cannot judge count only while
+// there is nobody else: however many they are, they may have been removed.
 func (m *model) majority() *actor {
+	settled := m.pickedBranch(func(a *actor) bool { return a.room.st.unsettled == 0 })
+	if settled != nil {
+		return settled
+	}
+	return m.pickedBranch(func(*actor) bool { return true })
+}
+
+func (m *model) pickedBranch(fits func(*actor) bool) *actor {
 	count := map[[16]byte]int{}
 	var best *actor
 	for _, a := range m.actors {
-		if a.in() && a.room.State() == StateMember {
+		if a.in() && a.room.State() == StateMember && fits(a) {
 			tag := a.room.EpochTag()
 			if count[tag]++; best == nil || count[tag] > count[best.room.EpochTag()] {
 				best = a
