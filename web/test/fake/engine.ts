@@ -197,9 +197,11 @@ class Fake implements Engine {
         else this.#change(ask.room, { signalsMode: ask.mode ?? '', signals: ask.mode !== 'off', ...(ask.mode === 'off' ? { present: 0, seen: 0, delivered: 0 } : {}) });
         return {};
       }
+      case 'connect':
+        if (ask.on) this.#account('guest');
+        return {};
       case 'discard':
       case 'retry':
-      case 'connect':
       case 'typing':
       case 'invite':
       case 'profile':

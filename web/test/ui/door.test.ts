@@ -93,3 +93,18 @@ test('who is removed can be kept out, and let back', async () => {
   expect(faults).toEqual([]);
   await close();
 });
+
+test('whoever signed out comes back with the keys of this browser', async () => {
+  const { page, faults, close } = await open('/?in=1');
+  await enter(page, 'Lounge');
+  await page.evaluate((id) => (location.hash = `#/r/${id}/settings`), await roomID(page, 'Lounge'));
+  await page.getByRole('button', { name: 'Log out…' }).click();
+  await page.getByRole('button', { name: 'Log out', exact: true }).click();
+  const again = page.getByRole('button', { name: /^Sign in again/ });
+  await again.waitFor();
+  expect(await axe(page)).toEqual([]);
+  await again.click();
+  await page.locator('nav ul a').first().waitFor();
+  expect(faults).toEqual([]);
+  await close();
+});
