@@ -29,7 +29,7 @@ const (
 	OpBans    = "bans"    // Room: Members, who may not come in
 	OpRole    = "role"    // Room, User, Role
 	OpLeave   = "leave"   // Room
-	OpTitle   = "title"   // Room, Text, Topic
+	OpTitle   = "title"   // Room, Text, Topic; On: no topic any more
 	OpLink    = "link"    // Room, Mode, Limit, After: Link
 	OpUnlink  = "unlink"  // Room, Link = id
 	OpLinks   = "links"   // Room: Links
@@ -284,6 +284,10 @@ const (
 	StateSent    = "sent"    // durable at the server
 	StateFailed  = "failed"  // will not be sent unless asked to again
 )
+
+// CodeClockAhead is the code of a text that came with a time in the future. Its
+// Time is when this device got it.
+const CodeClockAhead = "clock-ahead"
 
 // Item is one line of a room's timeline. Items are ordered by Cursor; those
 // with Cursor 0 are not in the log yet and come after all others.

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/securelink-chat/securelink/identity"
@@ -80,11 +81,21 @@ func (c *chat) invite(ctx context.Context, who string) error {
 	if err != nil {
 		return err
 	}
+	if c.holds(user.User) {
+		return &Problem{Code: ProblemUsage, Text: Named(c.e.nameOf(user.User)) + " is in this room already."}
+	}
 	packages, err := c.e.claim(ctx, s, user.User, nil)
 	if err != nil {
 		return err
 	}
 	return c.achieve(ctx, room.Intent{Kind: room.IntentAdd, User: identity.UserID(user.User), KeyPackages: packages})
+}
+
+// holds reports whether a user is a member of the room.
+func (c *chat) holds(user wire.UserID) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state != nil && slices.ContainsFunc(c.state.Info().Members, func(m room.Member) bool { return wire.UserID(m.User) == user })
 }
 
 // claim takes a key package of each device of a user, and checks whose they

@@ -166,7 +166,7 @@ func (c *chat) slow(ctx context.Context, r Request) (ev Event, err error) {
 		if r.Text != "" {
 			err = c.achieve(ctx, room.Intent{Kind: room.IntentTitle, Text: r.Text})
 		}
-		if err == nil && r.Topic != "" {
+		if err == nil && (r.Topic != "" || r.On) {
 			err = c.achieve(ctx, room.Intent{Kind: room.IntentTopic, Text: r.Topic})
 		}
 		return ev, err

@@ -54,6 +54,9 @@ func sentence(item room.Item) string {
 	case room.ItemRefreshed:
 		return fmt.Sprintf("%s renewed the keys of a device.", who)
 	case room.ItemTopic:
+		if item.Text == "" {
+			return fmt.Sprintf("%s took the topic away.", who)
+		}
 		return fmt.Sprintf("%s set the topic: %s", who, item.Text)
 	case room.ItemRole:
 		return fmt.Sprintf("%s made %s %s.", who, subject, roleWithArticle(item.Role))

@@ -149,6 +149,9 @@ func (c *chat) typing(on bool) error {
 	if c.state == nil || !c.signalsLocked() || on == c.mates.typed.on && now.Sub(c.mates.typed.at) < typingEvery {
 		return nil
 	}
+	if c.viewLocked().Blocked != "" {
+		return nil // what is written cannot be sent, so nobody is to wait for it
+	}
 	word := []byte{0}
 	if on {
 		word[0] = 1

@@ -104,3 +104,17 @@ func TestSignalsSetting(t *testing.T) {
 }
 
 type noDialer struct{ Dialer }
+
+// Nobody is told of writing in a room where nothing can be sent.
+func TestNoTypingWhereNothingCanBeSent(t *testing.T) {
+	c := alone(t)
+	for _, away := range []string{"this device waits", ""} {
+		c.healing.away = away
+		if err := c.typing(true); err != nil {
+			t.Fatal(err)
+		}
+		if told := c.mates.typed.on; told != (away == "") {
+			t.Errorf("blocked %q: told of writing: %v", away, told)
+		}
+	}
+}

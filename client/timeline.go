@@ -118,6 +118,9 @@ func (c *chat) record(ctx context.Context, b *batch, item room.Item, n int) erro
 		ID: item.ID, Kind: kind, User: item.User, Name: item.Name, Time: believable(int64(item.Time)), Own: item.User == me,
 		Text: item.Text, Hash: item.Hash, Target: item.Target,
 	}
+	if kind == ItemText && r.Time != int64(item.Time) {
+		r.Code = CodeClockAhead
+	}
 	for i, s := range item.Subjects {
 		if s.Name == "" { // somebody who is not in the room
 			s.Name = c.e.nameOf(wire.UserID(s.User))

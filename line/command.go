@@ -31,7 +31,7 @@ var verbs = []struct{ name, takes, does string }{
 	{"unban", "[NAME]", "lift a ban; alone: list them"},
 	{"role", "NAME owner|admin|member", "change what somebody may do here"},
 	{"title", "TEXT", "name this room"},
-	{"topic", "TEXT", "say what this room is about"},
+	{"topic", "[TEXT]", "say what this room is about; alone: no topic any more"},
 	{"link", "[ask] [uses N] [days N]", "make a link that others can join this room by; ask: an admin approves each"},
 	{"links", "", "list this room's links"},
 	{"unlink", "ID", "end a link"},

@@ -56,13 +56,13 @@ func (t *talk) inRoom(c command) {
 			t.say("Say whom: /invite LOGINNAME, or the user id that /info shows them.")
 			return
 		}
-		t.do(client.Request{Op: client.OpInvite, Room: t.room, User: strings.ToLower(c.rest)}, "")
+		t.do(client.Request{Op: client.OpInvite, Room: t.room, User: strings.ToLower(c.rest)}, "Invited. They see it at once, or when they are next online.")
 	case "leave":
 		t.leave()
 	case "title":
 		t.do(client.Request{Op: client.OpTitle, Room: t.room, Text: c.rest}, "")
 	case "topic":
-		t.do(client.Request{Op: client.OpTitle, Room: t.room, Topic: c.rest}, "")
+		t.do(client.Request{Op: client.OpTitle, Room: t.room, Topic: c.rest, On: c.rest == ""}, "")
 	case "link":
 		t.link(c.rest)
 	case "requests":

@@ -106,6 +106,7 @@ func TestRenderSentences(t *testing.T) {
 		"Bob has left the chat":                            {Kind: client.ItemLeft, Names: []string{"Bob"}},
 		"You: hi":                                          {Kind: client.ItemText, Own: true, Text: "hi", State: client.StateSent},
 		"Bob#1a2b: hi (edited)":                            {Kind: client.ItemText, Name: "Bob", Tag: "1a2b", Text: "hi", Edited: true},
+		"Bob: hi (clock ahead)":                            {Kind: client.ItemText, Name: "Bob", Text: "hi", Code: client.CodeClockAhead},
 		"Bob: (deleted)":                                   {Kind: client.ItemText, Name: "Bob", Deleted: true},
 		`Bob (to "Ana, hello"): hi`:                        {Kind: client.ItemText, Name: "Bob", Text: "hi", ReplyTo: "1", ReplyName: "Ana", ReplyText: "hello"},
 		"You: hi\n  | waiting: not sent yet":               {Kind: client.ItemText, Own: true, Text: "hi", State: client.StateWaiting},

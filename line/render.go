@@ -117,6 +117,9 @@ func renderText(item client.Item) string {
 	if item.Edited {
 		out.WriteString(" (edited)")
 	}
+	if item.Code == client.CodeClockAhead {
+		out.WriteString(" (clock ahead)")
+	}
 	switch item.State {
 	case client.StateWaiting:
 		out.WriteString("\n" + bar + "waiting: " + reason(item, "not sent yet"))

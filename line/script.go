@@ -220,7 +220,7 @@ type Line struct {
 	Schema  string   `json:"schema"`
 	Cursor  string   `json:"cursor"`
 	Room    string   `json:"room"`
-	Type    string   `json:"type"` // text, joined, left, …, edit, delete, reaction, alarm
+	Type    string   `json:"type"` // text, joined, left, …, edit, delete, reaction, alarm; knock: somebody asks to come in
 	ID      string   `json:"id,omitempty"`
 	Sender  string   `json:"sender,omitempty"`
 	Name    string   `json:"name,omitempty"`
@@ -268,6 +268,15 @@ func Listen(ctx context.Context, engine Engine, o ListenOptions) error {
 }
 
 func (s *Script) listen(o ListenOptions) error {
+	// Who asks to come in is told as soon as there is a connection, which may be
+	// before the room is found.
+	var knocks []client.Knock
+	knocked := func(ev client.Event) {
+		if ev.Kind == client.EvKnock {
+			knocks = append(knocks, *ev.Knock)
+		}
+	}
+	s.seen = knocked
 	if err := s.Account(o.Name); err != nil {
 		return err
 	}
@@ -283,6 +292,7 @@ func (s *Script) listen(o ListenOptions) error {
 	}
 	news := true
 	s.seen = func(ev client.Event) {
+		knocked(ev)
 		news = news || ev.Kind == client.EvLagged || ev.Kind == client.EvItem && ev.Item.Room == room.ID && ev.Item.Cursor != 0 ||
 			ev.Kind == client.EvRoom && ev.Room.ID == room.ID && ev.Room.Cursor > after
 	}
@@ -303,10 +313,32 @@ func (s *Script) listen(o ListenOptions) error {
 				}
 			}
 		}
+		for _, k := range knocks {
+			if k.Room != room.ID {
+				continue
+			}
+			if err := o.writeKnock(k, after); err != nil {
+				return err
+			}
+		}
+		knocks = nil
 		if _, err := s.Next(); err != nil {
 			return err
 		}
 	}
+}
+
+// writeKnock writes that somebody asks to come in. That is in no log: its cursor
+// is that of what was written last, from where listening can go on.
+func (o *ListenOptions) writeKnock(k client.Knock, after uint64) error {
+	if !o.JSON {
+		_, err := fmt.Fprintf(o.Out, "%s asks to come in, by link %s\n", SafeName(k.Name, k.Tag), SafeLine(k.Link))
+		return err
+	}
+	return o.writeLine(Line{
+		Schema: Schema, Cursor: cursor(after), Room: k.Room, Type: client.EvKnock, Sender: k.User, Name: k.Name,
+		Target: k.Link, Time: scriptTime(k.Time),
+	})
 }
 
 // write writes one item.
@@ -318,11 +350,17 @@ func (o *ListenOptions) write(item client.Item) error {
 		_, err := fmt.Fprintln(o.Out, Render(item))
 		return err
 	}
-	line, err := json.Marshal(Line{
+	return o.writeLine(Line{
 		Schema: Schema, Cursor: cursor(item.Cursor), Room: item.Room, Type: item.Kind, ID: item.ID, Sender: item.Sender,
-		Name: item.Name, Text: item.Text, Time: time.UnixMilli(item.Time).UTC().Format(time.RFC3339Nano), Own: item.Own,
+		Name: item.Name, Text: item.Text, Time: scriptTime(item.Time), Own: item.Own,
 		Mention: item.Mention, Target: item.ReplyTo, Names: item.Names, By: item.By, Code: item.Code,
 	})
+}
+
+func scriptTime(ms int64) string { return time.UnixMilli(ms).UTC().Format(time.RFC3339Nano) }
+
+func (o *ListenOptions) writeLine(l Line) error {
+	line, err := json.Marshal(l)
 	if err != nil {
 		return fmt.Errorf("line: %w", err)
 	}

@@ -2,7 +2,10 @@ package line
 
 import (
 	"bytes"
+	"context"
+	"encoding/json"
 	"io"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -79,4 +82,30 @@ func readByByte(in io.Reader) (string, error) {
 		}
 	}
 	return strings.TrimSpace(string(line)), nil
+}
+
+// A script hears who asks to come in, and only at the door of its own room. The
+// cursor of that is one to go on from.
+func TestListenTellsOfKnocks(t *testing.T) {
+	e := &fakeEngine{events: make(chan client.Event, 100), requests: make(chan client.Request, 100)}
+	e.events <- client.Event{Kind: client.EvAccount, Account: &client.Account{State: client.AccountGuest}}
+	for _, room := range []string{"elsewhere", "lounge"} {
+		e.events <- client.Event{Kind: client.EvKnock, Knock: &client.Knock{Room: room, User: "ab12", Name: "Dana\x1b", Link: "77", Time: 1_000}}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	out, in := io.Pipe()
+	ended := make(chan error, 1)
+	go func() { ended <- Listen(ctx, e, ListenOptions{Room: "lounge", JSON: true, Out: in}) }()
+	var got Line
+	if err := json.NewDecoder(out).Decode(&got); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	want := Line{Schema: Schema, Cursor: "c1.1", Room: "lounge", Type: "knock", Sender: "ab12", Name: "Dana\x1b", Target: "77", Time: "1970-01-01T00:00:01Z"}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
 }

@@ -113,7 +113,9 @@ func listenCommand() *cobra.Command {
 		Use:   "listen --room ROOM [--json] [--since CURSOR]",
 		Short: "Print what happens in a room, for scripts",
 		Long: `Print what happens in a room, each thing once and in order, until it is stopped.
-With --json it is one object a line; "cursor" says where to go on with --since.`,
+With --json it is one object a line; "cursor" says where to go on with --since.
+An admin's device also gets "type":"knock" of who asks to come in by a link
+("target"), which is in no log and comes again after a restart.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o.Out = cmd.OutOrStdout()

@@ -37,6 +37,10 @@ func TestRolesAndOwners(t *testing.T) {
 	see(`Bob named this room "Tea room"`, alice, carol, dave)
 	bob.types("/topic Which tea?")
 	see(`Notice: Bob set the topic: Which tea\?`, all...)
+	bob.types("/topic")
+	see("Notice: Bob took the topic away", all...)
+	bob.types("/invite carol")
+	bob.then("^Carol is in this room already")
 	for _, forbidden := range []string{"/role Carol admin", "/role Bob owner", "/remove Alice"} {
 		bob.types(forbidden)
 		bob.then(refused)
