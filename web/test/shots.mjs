@@ -25,6 +25,7 @@ const scenes = {
   settings: { url: '/?in=1', do: async (page) => { await page.waitForSelector('nav ul a'); await page.evaluate(() => (location.hash = '#/p/settings')); await page.waitForSelector('#theme'); } },
   security: { url: '/?in=1', do: async (page) => { await page.waitForSelector('nav ul a'); await page.evaluate(() => (location.hash = '#/p/security')); await page.waitForSelector('aside dl'); } },
   code: { url: '/', do: async (page) => { await page.getByRole('button', { name: 'Sign in' }).click(); await page.fill('#login', 'uzair'); await page.fill('#password', 'x'); await page.locator('form .main').click(); await page.waitForSelector('.big'); } },
+  invite: { url: '/?in=1', do: async (page) => { await page.waitForSelector('nav ul a'); const id = await page.evaluate(() => window.fake.rooms().find((r) => r.title === 'Family').id); await page.evaluate((id) => (location.hash = `#/r/${id}/invite`), id); await page.waitForSelector('#uses'); } },
 };
 
 for (const [name, scene] of Object.entries(scenes)) {
