@@ -361,6 +361,10 @@ export type StateWord =
   | 'sent'
   | 'failed';
 
+export const CodeClockAhead = 'clock-ahead';
+export type CodeWord =
+  | 'clock-ahead';
+
 /** Item is one line of a room's timeline. Items are ordered by Cursor; those with Cursor 0 are not in the log yet and come after all others. */
 export interface Item {
   room: string;
