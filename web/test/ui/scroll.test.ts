@@ -88,6 +88,24 @@ test('away from the end nothing moves: not by new messages, nor by ones that gro
   await close();
 });
 
+test('a reply begun at the end and given up leaves one at the end', async () => {
+  const { page, faults, close } = await open('/?in=1&big=400');
+  await enter(page, 'Lounge');
+  for (let round = 0; round < 6; round++) {
+    await expect.poll(() => fromEnd(page)).toBeLessThanOrEqual(1);
+    await page.locator('[data-message]').last().focus();
+    await page.keyboard.press('r');
+    await page.getByText('Replying to').waitFor();
+    await expect.poll(() => fromEnd(page)).toBeLessThanOrEqual(1);
+    await page.keyboard.press('Escape');
+    await page.getByText('Replying to').waitFor({ state: 'detached' });
+    await settle(page);
+    expect(await page.locator('.jump').count(), `round ${round}`).toBe(0);
+  }
+  expect(faults).toEqual([]);
+  await close();
+});
+
 test('history that comes in above moves nothing', async () => {
   const { page, close } = await open('/?in=1&big=3000');
   await enter(page, 'Lounge');
