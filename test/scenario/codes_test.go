@@ -78,7 +78,7 @@ func TestManySendAtOnce(t *testing.T) {
 		}
 	}
 	all("alone")
-	listener := start(t, "listener", w.home("Ann"), "listen", "--server", address, "--room", "lounge", "--json")
+	listener := start(t, "listener", w.home("Ann"), "listen", "--server", address, "--room", "lounge", "--json", "--since", "c1.1")
 	all("beside")
 	listener.expect(`beside`)
 	w.sends("Ann", "last.")

@@ -67,7 +67,7 @@ func TestMention(t *testing.T) {
 	alice, bob := w.joins("Alice"), w.joins("Bob")
 	bob.types("here")
 	alice.expect(`^Bob: here`)
-	listener := start(t, "listener", w.home("Carol"), "listen", "--server", w.tap.Addr().String(), "--name", "Carol", "--json")
+	listener := start(t, "listener", w.home("Carol"), "listen", "--server", w.tap.Addr().String(), "--name", "Carol", "--json", "--since", "c1.1")
 	alice.expect(`^Carol has joined the chat`)
 	alice.types("ask @bob, or @Carol")
 	bob.expect(`^Alice \(mentions you\): ask @bob, or @Carol`)
