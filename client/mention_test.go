@@ -13,7 +13,7 @@ func TestMentions(t *testing.T) {
 	ana, lee, bob, bob2, me := identity.UserID{0x1a, 0x2b}, identity.UserID{2}, identity.UserID{3, 3}, identity.UserID{4, 4}, identity.UserID{5}
 	members := []room.Member{
 		{User: ana, Name: "Ana"}, {User: lee, Name: "Ana Lee"}, {User: bob, Name: "Bob"}, {User: bob2, Name: "Bob"}, {User: me, Name: "Me", Own: true},
-		{User: identity.UserID{6}, Name: "Zoë"},
+		{User: identity.UserID{6}, Name: "Zoë"}, {User: identity.UserID{7}, Name: "李雷"}, {User: identity.UserID{8}, Name: "Ben Ana-Lee"},
 	}
 	for text, want := range map[string][]identity.UserID{
 		"@Ana":                 {ana},
@@ -29,6 +29,9 @@ func TestMentions(t *testing.T) {
 		"@Bob#ffff":            nil,
 		"@Ana#1a2b":            {ana},
 		"@Me":                  nil,
+		"@Ana and @李雷: look":   {ana, {7}},
+		"@Ben Ana-Lee, please": {{8}},
+		"ben@Ana.org, @Anab":   nil,
 		"@ Ana":                nil,
 		"@":                    nil,
 		"\xff@Ana\xff":         {ana},

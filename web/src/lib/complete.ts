@@ -46,17 +46,3 @@ export function complete(text: string, token: Token, choice: Choice): { text: st
   const end = token.from + 1 + token.query.length;
   return { text: text.slice(0, token.from) + choice.insert + text.slice(end), caret: token.from + choice.insert.length };
 }
-
-/** Ids of the members whose "@Name" stands in a text as a whole. */
-export function mentioned(text: string, members: readonly Member[]): string[] {
-  return members.filter((one) => !one.own && names(text, one.name)).map((one) => one.user);
-}
-
-function names(text: string, name: string): boolean {
-  for (let at = text.indexOf(`@${name}`); at >= 0; at = text.indexOf(`@${name}`, at + 1)) {
-    const before = text[at - 1] ?? ' ';
-    const after = text[at + 1 + name.length] ?? ' ';
-    if (!/[\p{L}\p{N}]/u.test(before) && !/[\p{L}\p{N}]/u.test(after)) return true;
-  }
-  return false;
-}

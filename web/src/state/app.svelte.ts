@@ -155,7 +155,7 @@ export class App {
   }
 
   /** Sends a text: the row is there at once, and says "Encrypting" until the engine has it on disk. */
-  send(room: Room, text: string, replyTo: Target | null, mentions: string[]): void {
+  send(room: Room, text: string, replyTo: Target | null): void {
     const key = randomID();
     const timeline = this.timeline(room.id);
     const account = this.account;
@@ -164,7 +164,7 @@ export class App {
       text, time: Date.now(), state: 'encrypting', reason: '', replyTo: replyTo?.id ?? '', replyName: replyTo?.name ?? '',
       replyText: replyTo?.text ?? '', edited: false, deleted: false, mention: false, reactions: [], names: [], by: '', code: '',
     });
-    this.ask({ op: 'send', room: room.id, text, key, message: replyTo?.id ?? '', mentions }).catch((error: unknown) => {
+    this.ask({ op: 'send', room: room.id, text, key, message: replyTo?.id ?? '' }).catch((error: unknown) => {
       timeline.drop(key);
       drafts.restore(room.id, text);
       this.tell(error);
