@@ -29,7 +29,7 @@ func (c *chat) duties(ctx context.Context, s *session) (time.Duration, error) {
 		k := todo.Kind
 		at, waiting := c.due[k]
 		if !waiting {
-			at = now.Add(todo.After + spread(todo.Jitter))
+			at = now.Add(todo.After + c.e.cfg.Spread(todo.Jitter))
 		}
 		still[k] = at
 		if left := at.Sub(now); left > 0 {

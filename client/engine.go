@@ -46,6 +46,10 @@ type Config struct {
 	Version string
 	Server  string // what to call the server's address in Info
 
+	// Spread picks how long, up to a limit, this device waits with what the
+	// members of a room would otherwise do all at once; nil: by lot.
+	Spread func(limit time.Duration) time.Duration
+
 	// Argon computes Argon2id (32 bytes) elsewhere; nil: here.
 	Argon func(ctx context.Context, password, salt []byte, time, memoryKiB uint32) ([]byte, error)
 }
@@ -98,6 +102,9 @@ func New(cfg Config) (*Engine, error) {
 	}
 	if cfg.Class == 0 {
 		cfg.Class = identity.ClassNative
+	}
+	if cfg.Spread == nil {
+		cfg.Spread = spread
 	}
 	return &Engine{
 		cfg:      cfg,

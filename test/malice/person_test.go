@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -46,6 +47,16 @@ func hastyArgon(_ context.Context, password, salt []byte, time, memoryKiB uint32
 	return sum[:], nil
 }
 
+// unhurried puts off the new keys that whoever has joined takes within the next
+// minute, by lot: in the middle of a story the change would be one more thing
+// that a lie can touch.
+func unhurried(limit time.Duration) time.Duration {
+	if limit >= time.Minute {
+		return time.Hour
+	}
+	return rand.N(limit + 1)
+}
+
 // person is a client, with everything that it has told.
 type person struct {
 	w        *world
@@ -64,7 +75,7 @@ type person struct {
 func (p *person) run() {
 	engine, err := client.New(client.Config{
 		Storage: p.storage, Dialer: p.w.server.door(p.name), Pin: p.w.server.root.Pin(), RSA: oneKey{}, Argon: hastyArgon,
-		Server: "127.0.0.1:7443", Logger: people.Log{Name: p.name},
+		Server: "127.0.0.1:7443", Logger: people.Log{Name: p.name}, Spread: unhurried,
 	})
 	if err != nil {
 		p.w.t.Fatal(err)
