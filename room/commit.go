@@ -177,6 +177,9 @@ func (p *plan) add(b []byte, now time.Time) error {
 	if _, inside := p.room.who.seat(user, device); inside || p.added[device] == user {
 		return nil
 	}
+	if p.room.mayBeVoid() {
+		return ErrUnsettled // who comes into a void branch has no way back out of it
+	}
 	if err := kp.CheckLifetime(now); err != nil {
 		return err
 	}

@@ -53,6 +53,8 @@ const (
 	maxStrange   = 3    // entries of other epochs that raise doubts
 	tagRing      = 64   // epochs whose tags are remembered
 	undoAfter    = 60 * time.Second
+	maxAsks      = 16             // requests to re-join that nobody has answered
+	askAtLeast   = 12 * time.Hour // between two requests of a device to re-join
 	starvedAfter = 10 * time.Minute
 	starvedCount = 10
 	refreshEvery = 1000 // own messages
@@ -84,6 +86,9 @@ var (
 	ErrRemoved = errors.New("room: this device is not in the room")
 	// ErrBroken means that the state of this device was rolled back or copied; it must re-join.
 	ErrBroken = errors.New("room: this device's state was rolled back or copied")
+	// ErrUnsettled means that nobody can be brought in: this device follows an undo
+	// that it cannot judge, and somebody who can has not spoken yet.
+	ErrUnsettled = errors.New("room: a change was taken back, and not everybody was heard about it yet")
 	// ErrNothing means that there is nothing left to commit.
 	ErrNothing = errors.New("room: nothing to do")
 	// ErrNotAllowed means that the rules forbid what was asked.

@@ -73,11 +73,10 @@ func TestALinkEnds(t *testing.T) {
 		t.Fatal("the core still serves a link that was ended")
 	}
 	// a core that serves it all the same, and takes the commit
-	room, _, err := JoinExternal(guest.self, Offer{Group: s.group, GroupInfo: old.GroupInfo, Tree: old.Tree, Link: &link})
+	room, _, err := JoinExternal(guest.self, Offer{Group: s.group, GroupInfo: old.GroupInfo, Tree: old.Tree, Link: &link, Through: s.head()})
 	guest.must(err)
 	guest.room = room
 	guest.sync()
-	room.knocking.again = true
 	a, err := room.Enter()
 	guest.must(err)
 	s.put(a.Kind, a.Payload, a.Body)
@@ -331,8 +330,8 @@ func TestOwnersAndAdmins(t *testing.T) {
 	carol.must(err)
 	bob.save(a.Records)
 	carol.save(b.Records)
-	bob.must(s.append(a))
-	if err := s.append(b); !errors.Is(err, errStale) {
+	bob.must(bob.append(a))
+	if err := carol.append(b); !errors.Is(err, errUnrouted) {
 		t.Fatalf("both: %v", err)
 	}
 	syncAll(all...)
@@ -354,7 +353,7 @@ func TestOwnersAndAdmins(t *testing.T) {
 	for _, d := range []*device{alice, bob} {
 		l, err := d.room.Leave()
 		d.must(err)
-		d.must(s.append(l))
+		d.must(d.append(l))
 		syncAll(alice, bob, dave)
 	}
 	if err := dave.commit(Intent{Kind: IntentRole, User: dave.user(), Role: RoleOwner}); err == nil {
@@ -429,4 +428,27 @@ func TestSignals(t *testing.T) {
 	if _, err := bob.room.OpenSignal(short); !errors.Is(err, ErrSignal) {
 		t.Errorf("of an epoch that is over: %v", err)
 	}
+}
+
+// TestWhoIsAtTheDoorWhenTheOthersOfItsUserLeave: Bob's phone has not come in
+// yet, and has no group to examine anything in.
+func TestWhoIsAtTheDoorWhenTheOthersOfItsUserLeave(t *testing.T) {
+	s, alice, bob, carol := openRoom(t)
+	phone := s.device(t, bob.who)
+	room, records, err := JoinExternal(phone.self, Offer{Group: s.group, GroupInfo: s.info, Tree: s.tree})
+	phone.must(err)
+	phone.room = room
+	phone.save(records)
+	leave, err := bob.room.Leave()
+	bob.must(err)
+	bob.must(bob.append(leave))
+	syncAll(alice, bob, carol)
+	alice.do([]*device{alice, bob, carol})
+	alice.must(alice.send("he has left"))
+	phone.sync()
+	wantState(t, StateJoining, phone)
+	phone.must(phone.enter(nil))
+	syncAll(alice, carol, phone)
+	wantState(t, StateMember, phone)
+	agree(t, alice, carol, phone)
 }

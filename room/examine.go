@@ -219,7 +219,7 @@ func (r *Room) authorOf(info *mls.CommitInfo) (seat, error) {
 // what it takes, and asks to be let in again.
 func (r *Room) givenUp(res *Result) {
 	res.Verdict, res.Changed = VerdictUnknown, true
-	r.st.state, r.st.reason = StateBroken, identity.ReasonLost
+	r.st.state, r.st.reason, r.st.asks = StateBroken, identity.ReasonLost, 0
 	r.trimOwn()
 }
 
@@ -230,8 +230,9 @@ func (r *Room) strangeTwin(res *Result) {
 		return
 	}
 	me := r.self
-	r.st.state, r.st.reason, res.Changed = StateBroken, identity.ReasonRollback, true
+	r.st.state, r.st.reason, r.st.asks, res.Changed = StateBroken, identity.ReasonRollback, 0, true
 	r.dropPending()
+	r.giveUpAsked() // the newer state may have asked with the same key package, and had its answer
 	r.trimOwn()
 	if r.live {
 		r.st.reason = identity.ReasonClone
@@ -253,7 +254,8 @@ func (r *Room) arrive(e *Entry, message []byte, header mls.Header, res *Result) 
 		return r.entered(e, false, res)
 	}
 	if r.pending == nil || sum(message) != r.pendingHash {
-		r.st.stale = r.st.stale || header.Epoch == r.offeredEpoch
+		counted := r.knocking == nil || e.Seq > r.knocking.through
+		r.st.stale = r.st.stale || header.Epoch == r.offeredEpoch && counted
 		res.Verdict = VerdictUnknown
 		return nil
 	}
@@ -305,6 +307,13 @@ func (r *Room) entered(e *Entry, own bool, res *Result) error {
 	return nil
 }
 
+// Follows says whether this device goes along with the others, as far as it can
+// know: a core that gives it nothing more of the room is then wrong, or was led
+// to it by an entry that does not count.
+func (r *Room) Follows() bool {
+	return r.st.state == StateMember && r.st.unsettled == 0 && !r.st.suspect
+}
+
 // Unrouted tells the room that the core gives this device no more entries, all
 // of which were examined. A device that could not follow the room, or that
 // nobody has confirmed, learns in this way that it is not in it; for one that
@@ -314,7 +323,7 @@ func (r *Room) Unrouted() *Result {
 	if r.st.state == StateRemoved {
 		return res
 	}
-	follows := r.st.state == StateMember && r.st.unsettled == 0 && !r.st.suspect
+	follows := r.Follows()
 	res.alarm(AlarmRemoved, identity.UserID{}, identity.DeviceID{}, "This device gets nothing more from this room.")
 	res.Alarms[0].Seq = r.st.place.seq
 	if !follows {

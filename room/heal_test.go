@@ -22,7 +22,7 @@ func (d *device) nack() {
 	a, err := d.room.Nack(d.s.now)
 	d.must(err)
 	d.save(a.Records)
-	d.must(d.s.append(a))
+	d.must(d.append(a))
 }
 
 func (d *device) undo() error {
@@ -32,7 +32,7 @@ func (d *device) undo() error {
 		return err
 	}
 	d.save(a.Records)
-	return d.s.append(a)
+	return d.append(a)
 }
 
 func TestHalfTheRoomCannotApplyACommit(t *testing.T) {
@@ -140,7 +140,7 @@ func TestARolledBackDeviceNoticesAndComesBack(t *testing.T) {
 	a, err := bob.room.AskRejoin(identity.ReasonRollback, bob.s.now)
 	bob.must(err)
 	bob.save(a.Records)
-	bob.must(bob.s.append(a))
+	bob.must(bob.append(a))
 	bob.restart()
 	syncAll(all...)
 	if err := carol.send("x"); !errors.Is(err, ErrBarrier) {
@@ -156,6 +156,60 @@ func TestARolledBackDeviceNoticesAndComesBack(t *testing.T) {
 	agree(t, all...)
 	if got := alice.texts(); len(got) != 3 || len(alice.alarms) != 0 {
 		t.Errorf("Alice reads %q, alarms %v", got, alice.codes())
+	}
+}
+
+// asksAgain appends a device's request to re-join.
+func (d *device) asksAgain() Entry {
+	d.t.Helper()
+	a, err := d.room.AskRejoin(identity.ReasonLost, d.s.now)
+	d.must(err)
+	d.save(a.Records)
+	d.must(d.append(a))
+	return d.s.log[d.s.head()-1]
+}
+
+// TestAnOldRequestMisleadsNoRestoredCopy: Bob has re-joined twice since his
+// data was copied. Whoever holds the log puts his first request there once
+// more; the copy finds out all the same which stay the others see.
+func TestAnOldRequestMisleadsNoRestoredCopy(t *testing.T) {
+	for name, again := range map[string]bool{"the first request comes again": true, "positive control: it does not": false} {
+		t.Run(name, func(t *testing.T) {
+			s, alice, bob, carol := inviteRoom(t)
+			all := []*device{alice, bob, carol}
+			copied := maps.Clone(bob.disk)
+			var first Entry
+			for i := range 2 {
+				request := bob.asksAgain()
+				if i == 0 {
+					first = request
+				}
+				syncAll(all...)
+				alice.must(alice.commit())
+				syncAll(all...)
+				alice.ack()
+				syncAll(all...)
+			}
+			wantState(t, StateMember, bob)
+			if again {
+				s.put(first.Kind, first.Payload, first.Body)
+			}
+			syncAll(alice, carol)
+			bob.disk, bob.live = copied, false
+			bob.restart()
+			bob.sync()
+			wantState(t, StateBroken, bob)
+			for range 2 { // by the stay that it knows, and by the one that it has found in the log
+				bob.asksAgain()
+				syncAll(all...)
+			}
+			alice.must(alice.commit())
+			syncAll(all...)
+			alice.ack()
+			syncAll(all...)
+			wantState(t, StateMember, all...)
+			agree(t, all...)
+		})
 	}
 }
 
@@ -193,7 +247,7 @@ func TestALockedOutDeviceOfAnOpenRoomResyncs(t *testing.T) {
 	a, err := carol.room.Enter()
 	carol.must(err)
 	carol.save(a.Records)
-	carol.must(s.append(a))
+	carol.must(carol.append(a))
 	carol.restart()
 	syncAll(all...)
 	wantState(t, StateMember, all...)
@@ -260,7 +314,7 @@ func (d *device) healOnce() bool {
 			a, err := d.room.AskRejoin(0, d.s.now)
 			d.must(err)
 			d.save(a.Records)
-			d.must(d.s.append(a))
+			d.must(d.append(a))
 		default:
 			continue
 		}
@@ -354,11 +408,11 @@ func TestARequestAndARevocationMeet(t *testing.T) {
 	ask, err := c.phone.room.AskRejoin(0, c.s.now)
 	c.phone.must(err)
 	c.phone.save(ask.Records)
-	c.phone.must(c.s.append(ask))
+	c.phone.must(c.phone.append(ask))
 	syncAll(c.inside...)
 	disown, err := c.carol.room.Revoke(c.carol.who.key, c.phone.self.Device())
 	c.carol.must(err)
-	c.carol.must(c.s.append(disown))
+	c.carol.must(c.carol.append(disown))
 	syncAll(c.inside...)
 	c.bob.must(c.bob.commit())
 	syncAll(c.inside...)

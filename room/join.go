@@ -255,7 +255,7 @@ type Offer struct {
 	GroupInfo, Tree []byte
 	Link            *identity.LinkSecret // nil: an open room
 	Inviter         identity.UserID      // from the link; zero if unknown
-	Again           bool                 // ErrStale came before, and the core still serves these same bytes: go on with them
+	Through         uint64               // commits up to this entry count for nothing: ErrStale came before, and with the log there the core still served these same bytes
 }
 
 // verify reads an offer and checks that it is the room which the link names.
@@ -350,7 +350,7 @@ type knock struct {
 	info, tree []byte
 	suite      mls.Suite
 	resync     *mls.LeafIndex
-	again      bool
+	through    uint64 // as in Offer
 }
 
 func (r *Room) knock(o Offer) error {
@@ -362,7 +362,7 @@ func (r *Room) knock(o Offer) error {
 		return ErrNotAllowed
 	}
 	r.offered, r.judging, r.offeredEpoch = o.Link, r.rules, view.Epoch()
-	r.knocking = &knock{info: info, tree: tree, suite: view.Suite(), again: o.Again}
+	r.knocking = &knock{info: info, tree: tree, suite: view.Suite(), through: o.Through}
 	if old, ok := r.who.seat(r.self.User(), r.self.Device()); ok {
 		r.knocking.resync = &old.index
 	}
@@ -400,7 +400,7 @@ func (r *Room) Enter() (*Append, error) {
 // commitExternal makes the external commit for the place that was reached.
 func (r *Room) commitExternal() error {
 	k := r.knocking
-	if k == nil || r.st.stale && !k.again {
+	if k == nil || r.st.stale {
 		return ErrStale
 	}
 	signer, err := r.self.signer(k.suite)

@@ -192,10 +192,10 @@ func lounge(t *testing.T) (judge, by *device) {
 
 // orphaned is a room whose owner has left: nobody there has a role.
 func orphaned(t *testing.T) (judge, by *device) {
-	s, alice, bob, carol := inviteRoom(t)
+	_, alice, bob, carol := inviteRoom(t)
 	a, err := alice.room.Leave()
 	alice.must(err)
-	alice.must(s.append(a))
+	alice.must(alice.append(a))
 	syncAll(alice, bob, carol)
 	bob.do([]*device{bob, carol})
 	return carol, bob

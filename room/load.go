@@ -29,6 +29,7 @@ func decodeStatus(b []byte) (s status, id identity.GroupID, err error) {
 	s.unsettled = r.U64()
 	s.reason = r.U8()
 	r.Fixed(s.stay[:])
+	s.staySeq = r.U64()
 	s.asks = r.U8()
 	r.Fixed(s.inviter[:])
 	s.ackDue = r.Bool()

@@ -141,7 +141,11 @@ func (m *model) accept(a *actor, ap *Append) error {
 		c.Examined, c.GroupInfo, c.Links, c.Welcomes = m.s.mark, nil, nil, nil
 		ap = &c
 	}
-	return m.s.append(ap)
+	err := a.append(ap)
+	if a.view != nil && err == nil {
+		m.astray[m.s.head()] = true
+	}
+	return err
 }
 
 // confront ends the lie and looks at what it has done.
@@ -256,7 +260,7 @@ func (m *model) intrude() {
 		return
 	}
 	offer := dead[m.rng.IntN(len(dead))]
-	offer.Again = true
+	offer.Through = m.s.head()
 	m.names++
 	d := m.s.device(m.t, m.s.person(fmt.Sprintf("X%d", m.names)))
 	room, records, err := JoinExternal(d.self, offer)
@@ -314,7 +318,7 @@ func (m *model) clone() {
 	if a == nil || m.deceived != nil || !m.helpers(a) {
 		return
 	}
-	m.catchUp(a, 1000)
+	m.unrouted(a)
 	if !a.canSpeak() {
 		return
 	}
@@ -335,7 +339,7 @@ func (m *model) clone() {
 	if err != nil {
 		return // something is to be carried out first
 	}
-	if err := m.s.append(ap); err != nil {
+	if err := c.append(ap); err != nil {
 		m.t.Fatalf("the clone of %s: %v", a.who.name, err)
 	}
 	m.cloned = true

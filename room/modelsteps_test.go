@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/securelink-chat/securelink/identity"
@@ -12,11 +13,14 @@ import (
 
 // resync replaces the leaf of a locked-out device by a commit from outside.
 func (m *model) resync(a *actor) {
+	frozen := a.room.st.frozenSeq
 	res, err := a.room.Resync(Offer{Group: m.s.group, GroupInfo: m.s.info, Tree: m.s.tree})
 	if err != nil {
 		m.log("%s cannot resync: %v", a.who.name, err)
 		return
 	}
+	a.anew = true
+	maps.DeleteFunc(a.verdicts, func(seq uint64, _ Verdict) bool { return seq >= frozen }) // it was beyond it
 	a.save(res.Records)
 	a.goBack(res)
 	a.forgetBuilt()
@@ -88,7 +92,9 @@ func (m *model) knock(a *actor) {
 	}
 	truth := offer.GroupInfo
 	offer = m.outOfDate(offer)
-	offer.Again = bytes.Equal(offer.GroupInfo, a.offer) && bytes.Equal(offer.GroupInfo, truth) && m.rng.IntN(4) == 0
+	if bytes.Equal(offer.GroupInfo, a.offer) && bytes.Equal(offer.GroupInfo, truth) && m.rng.IntN(4) == 0 {
+		offer.Through = m.s.head()
+	}
 	a.offer = offer.GroupInfo
 	room, records, err := JoinExternal(a.self, offer)
 	if err != nil {
@@ -96,7 +102,7 @@ func (m *model) knock(a *actor) {
 		return
 	}
 	if a.room != nil {
-		room.fail = a.room.fail
+		room.fail, a.anew = a.room.fail, true
 	}
 	a.room, a.disk = room, map[string][]byte{}
 	a.save(records)
@@ -164,7 +170,13 @@ func (m *model) someoneGoes() {
 			inside++
 		}
 	}
-	if inside < 4 {
+	users := map[identity.UserID]bool{}
+	for _, a := range m.actors {
+		if a.canSpeak() {
+			users[a.user()] = true
+		}
+	}
+	if inside < 4 || len(users) < 2 { // others carry it out
 		return
 	}
 	if admin := m.pick((*actor).staff); admin != nil && m.rng.IntN(2) == 0 {
@@ -329,15 +341,21 @@ func (m *model) rollBack() {
 		return
 	}
 	if a.backup == nil || m.rng.IntN(2) == 0 {
-		a.backup = maps.Clone(a.disk)
+		a.backup, a.backedUp = maps.Clone(a.disk), slices.Clone(a.outbox)
 		return
 	}
 	a.disk, a.backup = a.backup, nil
 	a.restart()
+	later := slices.DeleteFunc(a.outbox, func(q queued) bool {
+		return slices.ContainsFunc(a.backedUp, func(b queued) bool { return b.draft.ID == q.draft.ID })
+	})
+	for i := range later {
+		later[i].bytes = nil
+	}
+	a.outbox, a.commits = append(a.backedUp, later...), nil
 	a.live = false
 	m.rolled = true
 	a.back(a.room.st.place.seq)
-	a.forgetBuilt()
 	m.happened["restored copy"]++
 	m.log("%s is restored from an old copy, at %d", a.who.name, a.room.st.place.seq)
 	m.catchUp(a, 1000)

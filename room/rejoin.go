@@ -43,6 +43,9 @@ func (r *Room) AskRejoin(reason uint8, now time.Time) (*Append, error) {
 	case reason == 0:
 		reason = identity.ReasonLost
 	}
+	if r.st.asks > 0 && r.st.asks%2 == 0 {
+		r.giveUpAsked()
+	}
 	kp, err := r.freshPackage(now)
 	if err != nil {
 		return nil, err
@@ -52,6 +55,19 @@ func (r *Room) AskRejoin(reason uint8, now time.Time) (*Append, error) {
 		st.JoinID = r.st.stay
 	}
 	return r.say(st, r.signAsDevice)
+}
+
+// giveUpAsked takes another key package for the next request. The last one may
+// have been used where this device could not follow, and its stay be the one
+// that the others see.
+func (r *Room) giveUpAsked() {
+	if r.asked == nil {
+		return
+	}
+	if s, err := seatOf(r.self.Root, r.asked.KeyPackage.Leaf()); err == nil {
+		r.st.stay = s.joinID
+	}
+	r.setAsked(nil)
 }
 
 // freshPackage is the key package of the request that is under way, or a new

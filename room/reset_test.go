@@ -114,7 +114,7 @@ func TestGiveWay(t *testing.T) {
 	a, err := bob.room.AskRejoin(0, s.now)
 	bob.must(err)
 	bob.save(a.Records)
-	bob.must(s.append(a))
+	bob.must(bob.append(a))
 	syncAll(alice, bob, carol)
 	alice.must(alice.commit())
 	syncAll(alice, bob, carol)

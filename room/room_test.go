@@ -113,7 +113,7 @@ func TestALostRaceIsRunAgain(t *testing.T) {
 	alice.must(err)
 	alice.save(a.Records)
 	bob.must(bob.commit(Intent{Kind: IntentTopic, Text: "cups"}))
-	if err := alice.s.append(a); !errors.Is(err, errStale) {
+	if err := alice.append(a); !errors.Is(err, errStale) {
 		t.Fatalf("the core took a commit that had not examined the newest handshake: %v", err)
 	}
 	syncAll(all...)
@@ -132,7 +132,7 @@ func TestLeaving(t *testing.T) {
 	all := []*device{alice, bob, carol}
 	a, err := bob.room.Leave()
 	bob.must(err)
-	bob.must(bob.s.append(a))
+	bob.must(bob.append(a))
 	syncAll(all...)
 	wantState(t, StateLeaving, bob)
 	if err := carol.send("before"); !errors.Is(err, ErrBarrier) {
@@ -209,7 +209,7 @@ func TestAllDevicesOfAUser(t *testing.T) {
 	// and is revoked: it stops, and stays out for ever
 	a, err := bob.room.Revoke(bob.who.key, phone.self.Device())
 	bob.must(err)
-	bob.must(s.append(a))
+	bob.must(bob.append(a))
 	syncAll(alice, bob, carol, phone)
 	wantState(t, StateLeaving, phone)
 	if err := alice.send("x"); !errors.Is(err, ErrBarrier) {

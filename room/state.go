@@ -58,6 +58,7 @@ type status struct {
 	unsettled  uint64 // from here on all is void if others refused the undo that this locked-out device followed; 0 = settled
 	reason     uint8
 	stay       identity.JoinID // of this device's seat, where another state of the device has asked for a new one; zero = as in the tree
+	staySeq    uint64          // the place that the request speaks of
 	asks       uint8           // own requests to re-join that are in the log
 	inviter    identity.UserID
 	ackDue     bool
@@ -192,6 +193,7 @@ func (s *status) encode(id identity.GroupID) []byte {
 	w.U64(s.unsettled)
 	w.U8(s.reason)
 	w.Fixed(s.stay[:])
+	w.U64(s.staySeq)
 	w.U8(s.asks)
 	w.Fixed(s.inviter[:])
 	w.Bool(s.ackDue)

@@ -26,7 +26,9 @@ func (r *Room) statement(e *Entry, body []byte, res *Result) {
 	if r.ownRequest(st) {
 		stay, mine := r.askedFor(st)
 		if !mine { // nobody's answer could be opened here
-			r.st.stay = stay
+			if st.Seq >= r.st.staySeq { // not one from before, once more
+				r.st.stay, r.st.staySeq = stay, st.Seq
+			}
 			r.strangeTwin(res)
 			return
 		}
@@ -47,6 +49,7 @@ func (r *Room) statement(e *Entry, body []byte, res *Result) {
 	}
 	mine := st.User == r.self.User()
 	switch {
+	case joining: // what ends there is not the stay that this device is about to begin
 	case st.Kind == identity.StatementLeave && mine,
 		st.Kind == identity.StatementRevoke && mine && st.Device == r.self.Device():
 		r.st.state = StateLeaving

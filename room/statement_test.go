@@ -114,7 +114,7 @@ func TestWhatIsDisownedOnceIsDisowned(t *testing.T) {
 	for _, want := range []string{"", "revoked before"} {
 		a, err := c.carol.room.Revoke(c.carol.who.key, c.phone.self.Device())
 		c.carol.must(err)
-		c.carol.must(c.s.append(a))
+		c.carol.must(c.carol.append(a))
 		seq := c.s.head()
 		syncAll(c.inside...)
 		if (c.alice.verdicts[seq] == VerdictNoted) != (want == "") || c.alice.why[seq] != want {

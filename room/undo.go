@@ -73,9 +73,15 @@ func (r *Room) inDoubt() bool {
 	if r.st.state == StateWaiting && r.st.strange > 0 {
 		return true // the change that brought it in may have been taken back
 	}
-	return r.st.suspect && (r.st.unsettled == 0 || slices.ContainsFunc(r.who.seats, func(s seat) bool {
-		return s.user != r.self.User() && !r.lockedOut(s)
-	}))
+	return r.st.suspect && r.st.unsettled == 0 || r.mayBeVoid()
+}
+
+// mayBeVoid says whether the undo that this device follows may count for
+// nobody else: there is somebody left who has not been heard about it.
+func (r *Room) mayBeVoid() bool {
+	return r.st.unsettled != 0 && slices.ContainsFunc(r.who.seats, func(s seat) bool {
+		return s.user != r.self.User() && !r.lockedOut(s) && !r.asksAgain(s)
+	})
 }
 
 // misjoined gives up the group that this device has joined by mistake.

@@ -70,6 +70,9 @@ func TestAnUndoComesTooLate(t *testing.T) {
 	syncAll(all...)
 	wantState(t, StateMember, all...)
 	agree(t, all...)
+	if !s.routed(bob.self.Device()) {
+		t.Fatal("Bob, whom the undo was to remove, gets nothing more of the room that he is in")
+	}
 	if len(alice.resend) != 1 {
 		t.Fatalf("Alice has %d messages to send again", len(alice.resend))
 	}
@@ -117,7 +120,7 @@ func TestWhoLeavesStaysSilentThroughAnUndo(t *testing.T) {
 	all := []*device{alice, bob, carol}
 	a, err := carol.room.Leave()
 	carol.must(err)
-	carol.must(s.append(a))
+	carol.must(carol.append(a))
 	syncAll(all...)
 	locked(s.head()+1, alice, carol)
 	bob.must(bob.commit(Intent{Kind: IntentRefresh}))
@@ -127,7 +130,7 @@ func TestWhoLeavesStaysSilentThroughAnUndo(t *testing.T) {
 	}
 	alice.must(alice.undo())
 	syncAll(all...)
-	wantState(t, StateLeaving, carol)
+	wantState(t, StateRemoved, carol) // by Bob's change, which she could not read
 }
 
 func TestAMemberCannotUndoJustAnything(t *testing.T) {
@@ -336,7 +339,7 @@ func TestWhoNobodyHasConfirmedLeadsNobodyAstray(t *testing.T) {
 			ask, err := carol.room.AskRejoin(identity.ReasonLost, s.now)
 			carol.must(err)
 			carol.save(ask.Records)
-			carol.must(s.append(ask))
+			carol.must(carol.append(ask))
 			phone.sync()
 			wantState(t, StateWaiting, phone)
 			lets := slices.ContainsFunc(phone.room.Todo(s.now), func(todo Todo) bool { return todo.Kind == TodoCarry })
@@ -373,7 +376,13 @@ func TestWhoNobodyHasConfirmedIsInvitedAgain(t *testing.T) {
 	alice.sync()
 	alice.must(alice.undo())
 	syncAll(alice, carol)
-	alice.must(alice.commit(Intent{Kind: IntentAdd, KeyPackages: [][]byte{phone.keyPackage()}}))
+	invite := Intent{Kind: IntentAdd, KeyPackages: [][]byte{phone.keyPackage()}}
+	if err := alice.commit(invite); !errors.Is(err, ErrUnsettled) {
+		t.Fatalf("an invitation before anybody who could judge the undo was heard: %v", err)
+	}
+	carol.ack()
+	syncAll(alice, carol)
+	alice.must(alice.commit(invite))
 	syncAll(alice, carol)
 	again := s.welcomes[phone.self.Device()][0]
 	if _, err := phone.room.Rejoin(again.w, phone.keys); !errors.Is(err, ErrUnwanted) {

@@ -17,6 +17,9 @@ import (
 // handshake.
 var errStale = errors.New("stale")
 
+// errUnrouted is its refusal of one whom it gives no entries of the room.
+var errUnrouted = errors.New("not routed")
+
 // server is a blind core in memory: one room's log and what joiners fetch.
 type server struct {
 	root     ed25519.PrivateKey
@@ -29,12 +32,15 @@ type server struct {
 	tree     []byte
 	links    map[[16]byte]LinkInfo
 	welcomes map[identity.DeviceID][]inboxed
-	routed   map[identity.DeviceID]bool
+	routes   map[identity.DeviceID]route
 	group    identity.GroupID
 
 	served    []LinkInfo                      // all that joiners could ever fetch; of open rooms under no id
 	delivered map[identity.DeviceID][]inboxed // and all Welcomes
 }
+
+// route is which entries a device gets: all while until is 0, or up to there.
+type route struct{ until uint64 }
 
 type inboxed struct {
 	w   Welcome
@@ -46,7 +52,7 @@ func newServer() *server {
 	_, delegate, _ := ed25519.GenerateKey(rand.Reader)
 	return &server{
 		root: root, delegate: delegate, now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), links: map[[16]byte]LinkInfo{},
-		welcomes: map[identity.DeviceID][]inboxed{}, routed: map[identity.DeviceID]bool{}, delivered: map[identity.DeviceID][]inboxed{},
+		welcomes: map[identity.DeviceID][]inboxed{}, routes: map[identity.DeviceID]route{}, delivered: map[identity.DeviceID][]inboxed{},
 	}
 }
 
@@ -71,8 +77,17 @@ func (s *server) put(kind EntryKind, payload, body []byte) Entry {
 	return e
 }
 
+func (s *server) routed(d identity.DeviceID) bool {
+	at, known := s.routes[d]
+	return known && at.until == 0
+}
+
 // append is the core's append transaction.
-func (s *server) append(a *Append) error {
+func (s *server) append(from identity.DeviceID, a *Append) error {
+	enters := a.Kind == EntryHandshake && len(a.Add) == 1 && a.Add[0].Device == from && len(a.Remove) == 0
+	if !s.routed(from) && !enters {
+		return errUnrouted
+	}
 	if a.Examined != s.mark {
 		return errStale
 	}
@@ -82,16 +97,16 @@ func (s *server) append(a *Append) error {
 		}
 	}
 	e := s.put(a.Kind, a.Payload, a.Body)
+	for _, r := range a.Remove {
+		s.routes[r.Device] = route{e.Seq}
+	}
 	s.publish(a)
 	for _, w := range a.Welcomes {
 		in := inboxed{Welcome{w.Data, a.Tree}, e.Seq}
 		s.welcomes[w.Device], s.delivered[w.Device] = append(s.welcomes[w.Device], in), append(s.delivered[w.Device], in)
 	}
 	for _, r := range a.Add {
-		s.routed[r.Device] = true
-	}
-	for _, r := range a.Remove {
-		delete(s.routed, r.Device)
+		s.routes[r.Device] = route{}
 	}
 	for _, id := range a.Gone {
 		delete(s.links, id)
@@ -143,6 +158,7 @@ type device struct {
 	live     bool
 	entries  int   // how many Welcomes it took
 	voided   int   // how often it came back from a branch that was void
+	anew     bool  // its state began again without what it has seen
 	view     *view // what a lying core shows it in the place of the log
 }
 
@@ -209,9 +225,11 @@ func (d *device) create(spec Spec) {
 	}
 	d.room, d.s.group = room, room.Group()
 	d.s.publish(a)
-	d.s.routed[d.self.Device()] = true
+	d.s.routes[d.self.Device()] = route{}
 	d.save(a.Records)
 }
+
+func (d *device) append(a *Append) error { return d.s.append(d.self.Device(), a) }
 
 // keyPackage makes one for others to add this device by.
 func (d *device) keyPackage() []byte {
@@ -228,11 +246,27 @@ func (d *device) keyPackage() []byte {
 func (d *device) sync() {
 	d.t.Helper()
 	for range 200 {
-		if !d.step() {
+		if !d.step() && !d.unrouted() {
 			return
 		}
 	}
 	d.t.Fatalf("%s does not come to rest", d.who.name)
+}
+
+// unrouted is what a device does that the core gives nothing more of the room:
+// if it follows the room all the same, it takes itself back in. It says whether
+// there is more to examine.
+func (d *device) unrouted() bool {
+	at, known := d.s.routes[d.self.Device()]
+	if d.room == nil || !known || at.until == 0 || d.room.State() == StateJoining || d.room.State() == StateRemoved {
+		return false
+	}
+	d.save(d.room.Unrouted().Records)
+	if d.room.State() == StateRemoved {
+		return false
+	}
+	d.s.routes[d.self.Device()] = route{}
+	return true
 }
 
 // step examines up to the end of the log or takes one Welcome; false when
@@ -264,6 +298,8 @@ func (d *device) next() (Entry, bool) {
 	if d.view != nil {
 		d.view.follow(log)
 		log = d.view.entries
+	} else if at := d.s.routes[d.self.Device()]; at.until != 0 {
+		log = log[:at.until]
 	}
 	seq, _ := d.room.Position()
 	if seq >= uint64(len(log)) {
@@ -341,6 +377,11 @@ func (d *device) examine(e Entry) *Result {
 			delete(d.verdicts, seq)
 		}
 	}
+	if d.anew { // as an engine does, which keeps what it has shown
+		d.timeline = slices.DeleteFunc(d.timeline, func(i Item) bool {
+			return i.ID != MessageID{} && slices.ContainsFunc(res.Items, func(n Item) bool { return n.ID == i.ID })
+		})
+	}
 	d.timeline = append(d.timeline, res.Items...)
 	d.alarms = append(d.alarms, res.Alarms...)
 	d.resend = append(d.resend, res.Resend...)
@@ -361,7 +402,7 @@ func (d *device) commit(intents ...Intent) error {
 		return err
 	}
 	d.save(a.Records)
-	return d.s.append(a)
+	return d.append(a)
 }
 
 func (d *device) must(err error) {
@@ -391,7 +432,7 @@ func (d *device) draft(draft Draft) error {
 	}
 	d.save(a.Records)
 	d.said[draft.ID] = draft.Text
-	return d.s.append(a)
+	return d.append(a)
 }
 
 // ack does what joiners wait for.
@@ -433,7 +474,7 @@ func (d *device) enter(link *identity.LinkSecret) error {
 			return err
 		}
 		d.save(a.Records)
-		if err := d.s.append(a); !errors.Is(err, errStale) {
+		if err := d.append(a); !errors.Is(err, errStale) {
 			return err
 		}
 	}
