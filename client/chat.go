@@ -98,6 +98,7 @@ type chat struct {
 
 	// What the files of these subjects keep.
 	routing   routing
+	stale     stale
 	newcomers newcomers
 	trusting  trusting
 	healing   healing

@@ -74,7 +74,11 @@ func (c *chat) duty(ctx context.Context, s *session, todo room.Todo) error {
 	case room.TodoVerify:
 		return c.verifyOffer(ctx, s)
 	case room.TodoEnter:
-		return c.state1(ctx, s, (*room.Room).Enter)
+		err := c.state1(ctx, s, (*room.Room).Enter)
+		if errors.Is(err, room.ErrStale) {
+			return c.startOver(ctx)
+		}
+		return err
 	case room.TodoUndo:
 		c.mu.Lock()
 		open := c.rec.Mode == ModeOpen

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"time"
@@ -13,6 +14,14 @@ import (
 )
 
 const maxEntering = 10 // attempts to get in, when others are always faster
+
+// stale is an offer that somebody seems to have committed after. If the server
+// serves the same one again, with the log where it was then, what is in the log
+// did not count.
+type stale struct {
+	offer   [32]byte // SHA-256 of the GroupInfo
+	through uint64
+}
 
 // self is what the rooms know this device by.
 func (e *Engine) self() (room.Self, error) {
@@ -145,6 +154,13 @@ func (c *chat) offer(ctx context.Context, s *session) (room.Offer, error) {
 // joinExternally examines what the log has after the offer, then appends the
 // commit by which this device adds itself.
 func (c *chat) joinExternally(ctx context.Context, s *session, self room.Self, offer room.Offer, link *wire.Link) error {
+	c.mu.Lock()
+	if sum := sha256.Sum256(offer.GroupInfo); c.stale.offer == sum {
+		offer.Through = c.stale.through
+	} else {
+		c.stale = stale{offer: sum}
+	}
+	c.mu.Unlock()
 	state, _, err := room.JoinExternal(self, offer)
 	if errors.Is(err, room.ErrNotAllowed) {
 		return errBanned
@@ -172,6 +188,11 @@ func (c *chat) joinExternally(ctx context.Context, s *session, self room.Self, o
 		}
 	}
 	made, err := state.Enter()
+	if errors.Is(err, room.ErrStale) {
+		c.mu.Lock()
+		c.stale.through, _ = state.Position()
+		c.mu.Unlock()
+	}
 	if err != nil {
 		return fmt.Errorf("client: enter: %w", err)
 	}
@@ -235,6 +256,22 @@ func (c *chat) discardLocked(ctx context.Context) {
 	if c.e.save(ctx, batch...) == nil {
 		c.state = nil
 	}
+}
+
+// startOver comes in by a new offer, where somebody has changed the room since
+// the last one was made.
+func (c *chat) startOver(ctx context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.rec.Entering = enterOpen
+	if len(c.rec.Secret) == 32 {
+		c.rec.Entering = enterLink
+	}
+	if err := c.e.save(ctx, c.recordLocked()); err != nil {
+		return err
+	}
+	c.discardLocked(ctx)
+	return errAgain
 }
 
 // resync replaces this device's own place in an open room that it can no

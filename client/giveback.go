@@ -80,11 +80,7 @@ func (c *chat) giveBack(ctx context.Context, s *session, after, upTo uint64) err
 // lost with the backup and the members have given back the entry that brought
 // it in, or when the room was lost and this device has made it.
 func (c *chat) comeBack(ctx context.Context, s *session) (bool, error) {
-	e := c.e
-	e.mu.Lock()
-	me := wire.Route{User: e.account.user(), Device: e.account.Device}
-	e.mu.Unlock()
-	err := s.call(ctx, wire.Key{}, wire.RouteChange{Room: c.id, Add: []wire.Route{me}}, nil)
+	err := c.routeMe(ctx, s)
 	if err == nil {
 		return true, nil
 	}

@@ -181,7 +181,7 @@ func (c *chat) build(ctx context.Context, want []*intention) (*room.Append, []*i
 		case errors.Is(err, room.ErrNothing):
 			return nil, nil, c.forget(ctx, want, nil)
 		case errors.As(err, &refused) && refused.Index < len(want):
-			if want, err = c.forbid(ctx, want, refused.Index); err != nil || len(want) == 0 {
+			if want, err = c.forbid(ctx, want, refused.Index, refused.Err); err != nil || len(want) == 0 {
 				return nil, nil, err
 			}
 			continue
@@ -189,7 +189,7 @@ func (c *chat) build(ctx context.Context, want []*intention) (*room.Append, []*i
 			want = want[:1] // one of them is not allowed: find out which
 			continue
 		case errors.Is(err, room.ErrNotAllowed) && len(want) == 1:
-			_, err := c.forbid(ctx, want, 0)
+			_, err := c.forbid(ctx, want, 0, err)
 			return nil, nil, err
 		}
 		return made, want, err
@@ -197,8 +197,12 @@ func (c *chat) build(ctx context.Context, want []*intention) (*room.Append, []*i
 }
 
 // forbid drops the wish that the rules do not allow, and returns the others.
-func (c *chat) forbid(ctx context.Context, want []*intention, i int) ([]*intention, error) {
+func (c *chat) forbid(ctx context.Context, want []*intention, i int, reason error) ([]*intention, error) {
 	why := &Problem{Code: ProblemRefused, Text: "The rules of this room do not let you do that.", Hint: "An admin or the owner can."}
+	if errors.Is(reason, room.ErrUnsettled) {
+		why.Text = "A change of this room was taken back, and not everybody was heard about it yet: nobody can be brought in so long."
+		why.Hint = "Try again when somebody else has written here."
+	}
 	if err := c.forget(ctx, want[i:i+1], why); err != nil {
 		return nil, err
 	}

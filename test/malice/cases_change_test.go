@@ -74,6 +74,15 @@ var changeCases = []manipulation{
 			})))
 		},
 	}, {
+		name: "takes somebody off its list by a change that removes nobody", fault: 38, story: changes,
+		lie: func(w *world) {
+			bob := wire.Route{User: userID(w.named("Bob").user()), Device: w.server.device("Bob")}
+			w.server.add(times(1, handshakes("Alice", func(_ *tap, r *wire.Append) fate {
+				r.Remove = append(r.Remove, bob)
+				return edited
+			})))
+		},
+	}, {
 		name: "puts in a change of random bytes", fault: 38, story: changes, misses: "Bob", raises: by{"Bob": "reorder"},
 		lie: atChange(func(log []shown, i int) []shown {
 			return insert(log, i+1, wire.Entry{Kind: wire.EntryHandshake, Time: log[i].Time, Payload: bytes.Repeat([]byte{1}, 500)})
