@@ -167,7 +167,7 @@ func (c *chat) examine(ctx context.Context, entries []wire.Entry, live bool) err
 		if c.state == nil {
 			break
 		}
-		if c.routed(entry.Removed) && !c.routed(entry.Added) {
+		if c.takenOff(&entry) {
 			c.routing.looked = nil
 		}
 		c.keepChain(b, entry, previous)

@@ -91,11 +91,16 @@ func (c *chat) shutOut(ctx context.Context, s *session) (bool, error) {
 	return true, c.unrouted(ctx, s, wire.Refuse(wire.NotFound))
 }
 
-// routed says whether this device is in a list of the server's.
-func (c *chat) routed(list []wire.Route) bool {
+// takenOff says whether the server has taken this device off its list for an
+// entry.
+func (c *chat) takenOff(entry *wire.Entry) bool {
+	if len(entry.Removed) == 0 {
+		return false
+	}
 	c.e.mu.Lock()
 	defer c.e.mu.Unlock()
-	return slices.ContainsFunc(list, func(r wire.Route) bool { return r.Device == c.e.account.Device })
+	me := func(r wire.Route) bool { return r.Device == c.e.account.Device }
+	return slices.ContainsFunc(entry.Removed, me) && !slices.ContainsFunc(entry.Added, me)
 }
 
 // checkRouting holds the server's list of the devices that get this room's
@@ -107,13 +112,14 @@ func (c *chat) checkRouting(ctx context.Context, s *session) error {
 		c.mu.Unlock()
 		return nil
 	}
+	denied := c.routing.denied == s
 	c.mu.Unlock()
 	var list wire.MembersOK
 	err := s.call(ctx, wire.Key{}, wire.Members{Room: c.id}, &list)
 	if errors.Is(err, errOffline) {
 		return err
 	}
-	if errors.Is(err, wire.Refuse(wire.NotFound)) { // not this device's to see any more
+	if errors.Is(err, wire.Refuse(wire.NotFound)) && !denied { // not this device's to see any more
 		_, err := c.shutOut(ctx, s)
 		return err
 	}

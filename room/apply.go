@@ -100,13 +100,11 @@ func (r *Room) comesAgain(info *mls.CommitInfo, author seat) identity.JoinID {
 func (r *Room) leaveBehind(c change, res *Result) error {
 	author := c.author
 	if c.stay != (identity.JoinID{}) {
-		if r.asked != nil {
-			if s, err := seatOf(r.self.Root, r.asked.KeyPackage.Leaf()); err == nil && s.joinID == c.stay {
-				// the Welcome of the same commit brings it back
-				res.Verdict = VerdictUnknown
-				r.st.state = StateBroken
-				return nil
-			}
+		if r.asked != nil && r.stayOf(r.asked.KeyPackage) == c.stay {
+			// the Welcome of the same commit brings it back
+			res.Verdict = VerdictUnknown
+			r.st.state = StateBroken
+			return nil
 		}
 		r.st.stay = c.stay
 		r.strangeTwin(res)

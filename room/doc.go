@@ -54,7 +54,7 @@ const (
 	tagRing      = 64   // epochs whose tags are remembered
 	undoAfter    = 60 * time.Second
 	maxAsks      = 16             // requests to re-join that nobody has answered
-	askAtLeast   = 12 * time.Hour // between two requests of a device to re-join
+	maxAskWait   = 12 * time.Hour // between two of them
 	starvedAfter = 10 * time.Minute
 	starvedCount = 10
 	refreshEvery = 1000 // own messages

@@ -164,10 +164,7 @@ func (r *Room) Todo(now time.Time) []Todo {
 		if r.st.asks == 0 {
 			return append(out, Todo{Kind: TodoRejoin, Jitter: time.Second})
 		}
-		if r.st.asks < maxAsks {
-			out = append(out, r.rejoinTodo())
-		}
-		return out
+		return r.askAgain(out)
 	case StateLeaving, StateRemoved:
 		return out
 	}
@@ -180,8 +177,8 @@ func (r *Room) Todo(now time.Time) []Todo {
 	if r.st.ackDue && (r.st.state == StateMember || r.rules.role(r.self.User()) >= RoleAdmin) {
 		out = append(out, r.ackTodo())
 	}
-	if r.st.suspect && r.st.unsettled != 0 && r.st.asks < maxAsks {
-		out = append(out, r.rejoinTodo())
+	if r.st.suspect && r.st.unsettled != 0 {
+		out = r.askAgain(out)
 	}
 	if r.st.suspect && r.st.outside {
 		out = append(out, Todo{Kind: TodoVerify, Jitter: time.Second})
@@ -197,12 +194,15 @@ func (r *Room) Todo(now time.Time) []Todo {
 	return out
 }
 
-// rejoinTodo asks again, ever less often: what this device has asked may count
-// for nobody, since it knows neither the branch that the others are in nor, for
-// sure, which stay of it they see.
-func (r *Room) rejoinTodo() Todo {
-	wait := undoAfter << min(max(r.st.asks, 1)-1, 16)
-	return Todo{Kind: TodoRejoin, After: min(wait, askAtLeast), Jitter: 10 * time.Second}
+// askAgain adds another request to re-join, ever less often: what this device
+// has asked may count for nobody, since it knows neither the branch that the
+// others are in nor, for sure, which stay of it they see.
+func (r *Room) askAgain(out []Todo) []Todo {
+	if r.st.asks >= maxAsks {
+		return out
+	}
+	wait := undoAfter << (max(r.st.asks, 1) - 1)
+	return append(out, Todo{Kind: TodoRejoin, After: min(wait, maxAskWait), Jitter: 10 * time.Second})
 }
 
 // ackTodo lets admins speak first, whose word is enough.
@@ -227,16 +227,6 @@ func (r *Room) rank() int {
 func (r *Room) refreshDue(now time.Time) bool {
 	return !r.st.leafFresh || r.st.counter-r.st.refreshed >= refreshEvery ||
 		r.st.refreshAt != 0 && now.Sub(time.UnixMilli(int64(r.st.refreshAt))) >= refreshTime
-}
-
-// asksAgain says whether a request of a device to re-join waits.
-func (r *Room) asksAgain(s seat) bool {
-	for _, n := range r.noted {
-		if st := n.statement; st != nil && st.Kind == identity.StatementRejoin && st.User == s.user && st.Device == s.device && st.JoinID == s.joinID {
-			return true
-		}
-	}
-	return false
 }
 
 // carries says whether a commit of no intents would do something.

@@ -164,15 +164,10 @@ func (m *model) someoneComes() {
 
 // someoneGoes: leaves, is removed, or disowns a device.
 func (m *model) someoneGoes() {
-	inside := 0
+	inside, users := 0, map[identity.UserID]bool{}
 	for _, a := range m.actors {
 		if a.canSpeak() {
 			inside++
-		}
-	}
-	users := map[identity.UserID]bool{}
-	for _, a := range m.actors {
-		if a.canSpeak() {
 			users[a.user()] = true
 		}
 	}

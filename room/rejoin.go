@@ -61,13 +61,19 @@ func (r *Room) AskRejoin(reason uint8, now time.Time) (*Append, error) {
 // have been used where this device could not follow, and its stay be the one
 // that the others see.
 func (r *Room) giveUpAsked() {
-	if r.asked == nil {
-		return
+	if r.asked != nil {
+		r.st.stay = r.stayOf(r.asked.KeyPackage)
+		r.setAsked(nil)
 	}
-	if s, err := seatOf(r.self.Root, r.asked.KeyPackage.Leaf()); err == nil {
-		r.st.stay = s.joinID
+}
+
+// stayOf is the stay that a key package begins; zero if it is none of a room's.
+func (r *Room) stayOf(kp *mls.KeyPackage) identity.JoinID {
+	s, err := seatOf(r.self.Root, kp.Leaf())
+	if err != nil {
+		return identity.JoinID{}
 	}
-	r.setAsked(nil)
+	return s.joinID
 }
 
 // freshPackage is the key package of the request that is under way, or a new

@@ -82,9 +82,7 @@ func (r *Room) askedFor(st *identity.Statement) (stay identity.JoinID, mine bool
 		return stay, true
 	}
 	if kp, _, err := readKeyPackage(r.self.Root, st.KeyPackage); err == nil {
-		if s, err := seatOf(r.self.Root, kp.Leaf()); err == nil {
-			stay = s.joinID
-		}
+		stay = r.stayOf(kp)
 	}
 	return stay, false
 }

@@ -45,9 +45,13 @@ func (r *Room) hear(s seat) {
 
 // lockedOut says whether a device has said that it could not apply what was
 // undone.
-func (r *Room) lockedOut(s seat) bool {
+func (r *Room) lockedOut(s seat) bool { return r.said(s, identity.StatementNack, r.st.unsettled) }
+
+// said says whether a statement of a device is noted that speaks of a place at
+// or after from.
+func (r *Room) said(s seat, kind identity.StatementKind, from uint64) bool {
 	for _, n := range r.noted {
-		if st := n.statement; st != nil && st.Kind == identity.StatementNack && st.Seq >= r.st.unsettled && st.Device == s.device && st.JoinID == s.joinID {
+		if st := n.statement; st != nil && st.Kind == kind && st.Seq >= from && st.Device == s.device && st.JoinID == s.joinID {
 			return true
 		}
 	}
@@ -66,9 +70,8 @@ func (r *Room) confesses() bool {
 
 // inDoubt says whether this device may be in a branch that the others have
 // given up: somebody speaks in another epoch, and nobody has confirmed this
-// device yet, or it has come in from outside, or cannot judge the undo that it
-// follows while there is somebody left who may be there. Whoever is in doubt
-// lets nobody in again: it could lead them astray.
+// device yet, or it has come in from outside; or it follows an undo that may be
+// void. Whoever is in doubt lets nobody in again: it could lead them astray.
 func (r *Room) inDoubt() bool {
 	if r.st.state == StateWaiting && r.st.strange > 0 {
 		return true // the change that brought it in may have been taken back
@@ -80,7 +83,7 @@ func (r *Room) inDoubt() bool {
 // nobody else: there is somebody left who has not been heard about it.
 func (r *Room) mayBeVoid() bool {
 	return r.st.unsettled != 0 && slices.ContainsFunc(r.who.seats, func(s seat) bool {
-		return s.user != r.self.User() && !r.lockedOut(s) && !r.asksAgain(s)
+		return s.user != r.self.User() && !r.lockedOut(s) && !r.said(s, identity.StatementRejoin, 0)
 	})
 }
 
